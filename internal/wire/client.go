@@ -1,0 +1,117 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	dialTimeout  = 10 * time.Second
+	localTimeout = time.Second // link-local answers in microseconds, or nobody is there
+)
+
+// Cloud returns the shared client for services on the network: it honours
+// HTTPS_PROXY and NO_PROXY and trusts the system's roots.
+var Cloud = sync.OnceValue(func() *http.Client { return NewCloud(nil) }) //nolint:gochecknoglobals // one pool of connections for the process
+
+// NewCloud returns a client like [Cloud] that trusts roots instead of the system's
+// certificates; nil: the system's.
+func NewCloud(roots *x509.CertPool) *http.Client {
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	return &http.Client{Transport: &http.Transport{
+		Proxy:               proxy,
+		DialContext:         dialer.DialContext,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSHandshakeTimeout: dialTimeout,
+		MaxIdleConnsPerHost: 16,
+		IdleConnTimeout:     90 * time.Second,
+	}}
+}
+
+// Local returns the shared client for identity endpoints on this machine: no proxy
+// ever, and it refuses to connect to anything but loopback and link-local addresses.
+var Local = sync.OnceValue(func() *http.Client { //nolint:gochecknoglobals // one pool of connections for the process
+	dialer := &net.Dialer{Timeout: localTimeout, Control: onlyLocal}
+	return &http.Client{Transport: &http.Transport{
+		DialContext:         dialer.DialContext,
+		MaxIdleConnsPerHost: 16,
+		IdleConnTimeout:     30 * time.Second,
+	}}
+})
+
+// proxy never sends what is meant for this machine through a proxy, whatever
+// NO_PROXY says.
+func proxy(request *http.Request) (*url.URL, error) {
+	if isLocalName(request.URL.Hostname()) {
+		return nil, nil
+	}
+	return http.ProxyFromEnvironment(request)
+}
+
+var errNotLocal = errors.New("not a loopback or link-local address")
+
+func onlyLocal(_, address string, _ syscall.RawConn) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	if !isLocalName(host) {
+		return errNotLocal
+	}
+	return nil
+}
+
+func isLocalName(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && (address.Unmap().IsLoopback() || address.Unmap().IsLinkLocalUnicast())
+}
+
+// Endpoint parses the base address of a far side. It must be https, or http to a
+// loopback or link-local address, without user, query or fragment.
+func Endpoint(address string) (*url.URL, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("address %q: not a URL", Quote(address))
+	}
+	switch {
+	case u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return nil, fmt.Errorf("address %q: want https://host[:port][/path] and nothing else", u.Redacted())
+	case u.Scheme == "https", u.Scheme == "http" && isLocalName(u.Hostname()):
+		return u, nil
+	case u.Scheme == "http":
+		return nil, fmt.Errorf("address %q: plain http is for loopback and link-local addresses only", u.Redacted())
+	}
+	return nil, fmt.Errorf("address %q: the scheme must be https", u.Redacted())
+}
+
+// Refused reports whether err is the far side's machine saying that nobody listens,
+// or the network saying that there is no way there.
+func Refused(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENETUNREACH) ||
+		errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.EHOSTDOWN)
+}
+
+// Canceled reports whether err is the caller's own doing: its context ended.
+func Canceled(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && errors.Is(err, ctx.Err())
+}
+
+// Untrusted reports whether err is a certificate that does not check out, and so
+// will not do so a moment later either.
+func Untrusted(err error) bool {
+	var certificate *tls.CertificateVerificationError
+	return errors.As(err, &certificate)
+}
