@@ -1,0 +1,77 @@
+# The gates of this project, one word each. `make` alone says what there is.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# How long each fuzz target runs, for example `make fuzz FUZZTIME=5m`.
+FUZZTIME ?= 30s
+# Where `make build` puts the program.
+OUT ?= bin/keyless
+
+export FUZZTIME
+
+.PHONY: help demo test test-unit test-all interop lint fmt fuzz docs build clean tools parts
+.PHONY: bench bench-start bench-cold bench-callers bench-crowd bench-cache
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+demo: ## the whole story offline, hop by hop
+	@go run ./cmd/keyless demo
+
+test: ## everything: install missing parts, unit, race, script and interop tests
+	@scripts/test.sh unit interop
+
+test-unit: ## unit, race and script tests only; installs nothing
+	@scripts/test.sh unit
+
+interop: ## only the tests against programs that were not written here
+	@scripts/test.sh interop
+
+test-all: ## make test, every fuzz target for 10 s, and every benchmark once
+	@scripts/test.sh unit interop
+	@FUZZTIME=10s scripts/fuzz.sh
+	@scripts/bench.sh smoke
+
+lint: ## golangci-lint (with the floor plan), formatting, go.mod, shellcheck
+	@scripts/lint.sh
+
+fmt: ## format every Go file
+	@scripts/lint.sh fmt
+
+fuzz: ## run every fuzz target for FUZZTIME (30s)
+	@scripts/fuzz.sh
+
+bench: ## measure everything side by side, write bench/RESULTS.md
+	@scripts/bench.sh all
+
+bench-start: ## only: warm credential-process and version against a Go hello world
+	@scripts/bench.sh start
+
+bench-cold: ## only: cold exchange against the composition of the two SDKs
+	@scripts/bench.sh cold
+
+bench-callers: ## only: what aws s3 ls and boto3 pay for the helper
+	@scripts/bench.sh callers
+
+bench-crowd: ## only: requests that 100 cold starts make
+	@scripts/bench.sh crowd
+
+bench-cache: ## only: the in-process caches against the SDKs' own
+	@scripts/bench.sh cache
+
+docs: ## regenerate the generated docs (CHECK=1: fail if that changes a file)
+	@scripts/docs.sh
+
+build: ## the stripped program in bin/keyless
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(OUT) ./cmd/keyless
+
+tools: ## install the pinned linters into .tools/bin
+	@scripts/parts.sh linters
+
+parts: ## install the real programs that the tests run against into .tools
+	@scripts/parts.sh interop
+
+clean: ## remove what make built (not .tools, which is costly)
+	@rm -rf bin out bench/out

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Proves the floor plan: plants wrong and right imports in a tree of empty rooms
+# and looks at what depguard says; then looks at what the program really links.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+readonly module=github.com/keyless-id/keyless
+readonly rooms=(entra azhost awssts delivery profile trust sandbox cmd/keyless
+	internal/sigv4 internal/refresh internal/wire internal/filecache internal/jwtpeek internal/warm)
+
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+cp .golangci.yml "$tree/"
+printf 'module %s\n\ngo 1.25.0\n' "$module" >"$tree/go.mod"
+printf 'package keyless\n' >"$tree/keyless.go"
+for room in "${rooms[@]}"; do
+	mkdir -p "$tree/$room"
+	printf 'package %s\n' "${room##*/}" >"$tree/$room/room.go"
+done
+
+plant() { # ROOM IMPORT, both as the plan names them
+	local file=$tree/$1/planted.go package=${1##*/}
+	[[ $1 == . ]] && package=keyless
+	printf 'package %s\n\nimport _ "%s"\n' "$package" "$2" >"$file"
+}
+
+full() { # ROOM or a whole import path
+	case $1 in
+	keyless) echo "$module" ;;
+	*.*/* | net/* | encoding/*) echo "$1" ;;
+	*) echo "$module/$1" ;;
+	esac
+}
+
+failures=0
+expect() { # allowed|refused ROOM IMPORT
+	local out
+	plant "$2" "$(full "$3")"
+	out=$(cd "$tree" && "$root/.tools/bin/golangci-lint" run --enable-only depguard ./"$2" 2>&1) || true
+	rm "$tree/$2/planted.go"
+	if [[ $1 == refused && $out == *"(depguard)"* ]] || [[ $1 == allowed && $out == *"0 issues"* ]]; then
+		return
+	fi
+	echo "floor plan: $2 imports $3: want $1, golangci-lint said: $out" >&2
+	failures=$((failures + 1))
+}
+
+expect refused . awssts
+expect refused . internal/wire
+expect allowed . internal/refresh
+expect refused entra delivery
+expect refused entra awssts
+expect refused entra sandbox
+expect allowed entra internal/wire
+expect refused awssts entra
+expect allowed azhost entra
+expect refused delivery profile
+expect refused trust keyless
+expect refused sandbox keyless
+expect refused sandbox internal/wire
+expect allowed sandbox trust
+expect refused internal/wire keyless
+expect refused internal/warm net/http
+expect refused internal/filecache encoding/json
+expect refused cmd/keyless github.com/aws/aws-sdk-go-v2/config
+expect refused cmd/keyless github.com/Azure/azure-sdk-for-go/sdk/azidentity
+expect allowed cmd/keyless profile
+
+# depguard sees direct imports only; the linker sees the rest.
+linked=$(go list -deps ./cmd/keyless |
+	grep -E '^github.com/(aws/aws-sdk-go-v2/(config|service|credentials)|Azure|AzureAD|prometheus)' || true)
+if [[ -n $linked ]]; then
+	echo "floor plan: cmd/keyless links:" "$linked" >&2
+	failures=$((failures + 1))
+fi
+
+((failures == 0)) && echo "floor plan: holds"

@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Installs what the gates need into .tools, each part once:
+#
+#   scripts/parts.sh gotestsum | linters | interop | all
+#
+# A part that cannot be installed is written to .tools/missing as "part: reason".
+# With CI set that fails; elsewhere the tests that need the part are skipped.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+readonly minio_version=v0.0.0-20260212201848-7aac2a2c5b7c
+mkdir -p .tools/bin .tools/stamps .tools/logs
+
+missing=0
+
+# part NAME KEY COMMAND…: runs COMMAND unless it succeeded before with the same KEY;
+# always if KEY is "check", for what lives outside .tools.
+part() {
+	local name=$1 key=$2 log=.tools/logs/$1.log
+	shift 2
+	[[ $(cat ".tools/stamps/$name" 2>/dev/null) == "$key" ]] && return
+	[[ $key == check ]] || echo "parts: installing $name" >&2
+	if "$@" >"$log" 2>&1; then
+		[[ $key == check ]] || echo "$key" >".tools/stamps/$name"
+		return
+	fi
+	missing=1
+	echo "$name: $(reason "$log")" | tee -a .tools/missing >&2
+}
+
+reason() { # LOG: its last line that says something
+	local line
+	line=$(grep -vE '^[[:space:]]*$' "$1" | tail -n 1 || true)
+	echo "${line:-it could not be installed}"
+}
+
+key() { cat "$@" | sha256sum | cut -c1-16; }
+
+as_root() {
+	if [[ $(id -u) == 0 ]]; then "$@"; else sudo -n "$@"; fi
+}
+
+apt_install() { # PACKAGE…
+	command -v apt-get >/dev/null || { echo "no apt-get on this machine" && return 1; }
+	as_root true 2>/dev/null || { echo "apt-get needs root or passwordless sudo" && return 1; }
+	# The lists may be absent or old: read them again only if they do not do.
+	local apt=(as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends)
+	"${apt[@]}" "$@" || { as_root apt-get update && "${apt[@]}" "$@"; }
+}
+
+from_apt() { # TEST-COMMAND PACKAGE…
+	local test=$1
+	shift
+	bash -c "$test" >/dev/null 2>&1 && return
+	apt_install "$@" && bash -c "$test"
+}
+
+# go_tool PACKAGE: builds a tool that tools/go.mod pins. Flags and workspaces of
+# the caller do not reach it.
+go_tool() { env GOFLAGS=-buildvcs=false GOWORK=off GOBIN="$root/.tools/bin" go -C tools install "$1"; }
+
+minio() {
+	env GOFLAGS=-buildvcs=false GOWORK=off CGO_ENABLED=0 GOBIN="$root/.tools/bin" \
+		go install -trimpath -ldflags '-s -w' "github.com/minio/minio@$minio_version"
+}
+
+# venv DIR REQUIREMENTS: a virtual environment with exactly the pinned packages.
+venv() {
+	rm -rf "$1"
+	new_venv "$1"
+	"$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --requirement "$2"
+}
+
+new_venv() { # DIR; Debian leaves ensurepip out of python3
+	command -v python3 >/dev/null || apt_install python3 python3-venv || return
+	python3 -m venv "$1" && return
+	rm -rf "$1"
+	if apt_install python3-venv && python3 -m venv "$1"; then return; fi
+	rm -rf "$1"
+	python3 -m pip install --quiet --target .tools/virtualenv virtualenv &&
+		PYTHONPATH=.tools/virtualenv python3 -m virtualenv "$1"
+}
+
+shellcheck() {
+	venv .tools/venv-lint tools/requirements.txt && ln -sf ../venv-lint/bin/shellcheck .tools/bin/shellcheck
+}
+
+pinned=$(go env GOVERSION):$(key tools/go.mod tools/go.sum)
+
+for word in "$@"; do
+	case $word in
+	gotestsum) part gotestsum "$pinned" go_tool gotest.tools/gotestsum ;;
+	linters)
+		part golangci-lint "$pinned" go_tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+		part shellcheck "$(key tools/requirements.txt)" shellcheck
+		;;
+	interop)
+		part minio "$minio_version" minio
+		part pypi-aws "$(key interop/requirements.txt)" venv .tools/venv interop/requirements.txt
+		part debian-aws-cli check from_apt 'test -x /usr/bin/aws' awscli
+		part debian-boto3 check from_apt '/usr/bin/python3 -c "import boto3"' python3-boto3
+		part jq check from_apt 'command -v jq' jq
+		part curl check from_apt 'command -v curl' curl
+		;;
+	all) "$0" gotestsum linters interop || missing=1 ;;
+	*) echo "parts.sh: no part $word" >&2 && exit 2 ;;
+	esac
+done
+
+if [[ -n ${CI:-} && $missing == 1 ]]; then
+	echo "parts: CI needs every part" >&2
+	exit 1
+fi
