@@ -1,0 +1,134 @@
+package oauth
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+
+	keyless "github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/internal/wire"
+)
+
+// Failure is an error answer (RFC 6749 section 5.2) with what Entra adds to it.
+type Failure struct {
+	Name        string `json:"error"`
+	Description string `json:"error_description"`
+	Codes       []int  `json:"error_codes"`
+	Trace       string `json:"trace_id"`
+	Correlation string `json:"correlation_id"`
+}
+
+// ParseFailure reads an error answer; false: it is none.
+func ParseFailure(body []byte) (Failure, bool) {
+	var f Failure
+	if json.Unmarshal(body, &f) != nil {
+		// One member of an unexpected type must not hide the others.
+		f = loose(body)
+	}
+	return f, f.Name != "" || f.Description != ""
+}
+
+func loose(body []byte) Failure {
+	var members map[string]any
+	_ = json.Unmarshal(body, &members) // what does not parse has no members
+	text := func(name string) string { value, _ := members[name].(string); return value }
+	return Failure{Name: text("error"), Description: text("error_description"), Trace: text("trace_id"), Correlation: text("correlation_id")}
+}
+
+var aadsts = regexp.MustCompile(`^AADSTS(\d{4,9})\s*:\s*`)
+
+// Code is the AADSTS code where there is one, else the OAuth error.
+func (f Failure) Code() string {
+	if number := f.number(); number != 0 {
+		return "AADSTS" + strconv.Itoa(number)
+	}
+	return wire.Quote(f.Name)
+}
+
+func (f Failure) number() int {
+	if found := aadsts.FindStringSubmatch(f.Description); found != nil {
+		number, _ := strconv.Atoi(found[1])
+		return number
+	}
+	if len(f.Codes) > 0 && f.Codes[0] > 0 {
+		return f.Codes[0]
+	}
+	return 0
+}
+
+// tail is what Entra appends to every description, on lines of its own or not.
+var tail = regexp.MustCompile(`(?s)(\s+(Trace ID|Correlation ID|Timestamp): .*|[\r\n].*)$`)
+
+// Message is the first line of the description, and the ids that Microsoft's
+// support asks for.
+func (f Failure) Message(secrets ...string) string {
+	text := aadsts.ReplaceAllString(strings.TrimSpace(f.Description), "")
+	text = wire.Quote(tail.ReplaceAllString(text, ""), secrets...)
+	if text == "" {
+		text = wire.Quote(f.Name, secrets...)
+	}
+	return text + f.ids(secrets)
+}
+
+var id = regexp.MustCompile(`^[0-9A-Za-z-]{8,64}$`)
+
+func (f Failure) ids(secrets []string) string {
+	var parts []string
+	for _, part := range [][2]string{{"trace ", f.Trace}, {"correlation ", f.Correlation}} {
+		if id.MatchString(part[1]) {
+			parts = append(parts, part[0]+wire.Quote(part[1], secrets...))
+		}
+	}
+	if parts == nil {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+// temporary are codes that go away by themselves, whatever the status.
+func (f Failure) temporary() bool {
+	return f.Name == "temporarily_unavailable" || f.number() == 90033
+}
+
+// Error words an error answer of a token endpoint. Its hint is empty for codes
+// that need none or are unknown.
+func Error(op string, a *wire.Answer, secrets ...string) *keyless.Error {
+	e := &keyless.Error{
+		Hop: keyless.HopSource, Op: op,
+		Temporary:  a.Status == http.StatusTooManyRequests || a.Status == http.StatusRequestTimeout || a.Status >= 500,
+		RetryAfter: a.RetryAfter(),
+	}
+	f, ok := ParseFailure(a.Body)
+	if !ok {
+		e.Code, e.Message = "HTTP "+strconv.Itoa(a.Status), a.Excerpt(secrets...)
+		return e
+	}
+	e.Code, e.Message, e.Hint = f.Code(), f.Message(secrets...), Hint(f.number())
+	e.Temporary = e.Temporary || f.temporary()
+	return e
+}
+
+// Garbage words a 200 that holds no token: HTML of a captive portal, an empty
+// token, JSON cut off.
+func Garbage(op string, a *wire.Answer, err error, secrets ...string) *keyless.Error {
+	e := &keyless.Error{
+		Hop: keyless.HopSource, Op: op, Err: err,
+		Hint: "the address answers, but not like a token endpoint; is the address right, and is a proxy or captive portal answering in its place?",
+	}
+	kind, _, _ := strings.Cut(a.Header.Get("Content-Type"), ";")
+	if kind != "" && !strings.Contains(kind, "json") {
+		e.Message = "the answer is " + strconv.Quote(wire.Quote(kind, secrets...)) + " that begins " + strconv.Quote(begin(a.Excerpt(secrets...)))
+	}
+	return e
+}
+
+// begin is enough of a page to recognise it by.
+func begin(text string) string {
+	const most = 80
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
