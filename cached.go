@@ -2,6 +2,7 @@ package keyless
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/keyless-id/keyless/internal/refresh"
@@ -41,16 +42,20 @@ func cached(src TokenSource, lazy bool) *CachedSource {
 }
 
 // Token returns a token that has not expired.
-func (c *CachedSource) Token(ctx context.Context) (Token, error) { return c.cache.Get(ctx) }
+func (c *CachedSource) Token(ctx context.Context) (Token, error) {
+	token, err := c.cache.Get(ctx)
+	return token, explain(HopSource, err)
+}
 
 // Refresh returns a token other than refused. If another caller has got one already
 // it returns that; at most every 10 s it asks the source, with claims if the source
 // is a [Refresher]. A failure leaves the old token in place.
 func (c *CachedSource) Refresh(ctx context.Context, refused Token, claims string) (Token, error) {
 	same := func(t Token) bool { return t.Value.Equal(refused.Value) }
-	return c.cache.Renew(ctx, same, func(ctx context.Context) (Token, error) {
+	token, err := c.cache.Renew(ctx, same, func(ctx context.Context) (Token, error) {
 		return renew(ctx, c.src, refused, claims)
 	})
+	return token, explain(HopSource, err)
 }
 
 // renew asks src for another token than refused, as well as it can.
@@ -101,12 +106,23 @@ func cachedCredentials(p CredentialsProvider, lazy bool) *CachedProvider {
 
 // Credentials returns credentials that have not expired.
 func (c *CachedProvider) Credentials(ctx context.Context) (Credentials, error) {
-	return c.cache.Get(ctx)
+	credentials, err := c.cache.Get(ctx)
+	return credentials, explain(HopExchange, err)
 }
 
 // Renew returns credentials other than refused, which AWS said are expired or
 // invalid. It asks for new ones at most every 10 s.
 func (c *CachedProvider) Renew(ctx context.Context, refused Credentials) (Credentials, error) {
 	same := func(v Credentials) bool { return v.SessionToken.Equal(refused.SessionToken) }
-	return c.cache.Renew(ctx, same, c.src.Credentials)
+	credentials, err := c.cache.Renew(ctx, same, c.src.Credentials)
+	return credentials, explain(HopExchange, err)
+}
+
+// explain makes what the cache itself found wrong an [*Error] too.
+func explain(hop Hop, err error) error {
+	var dead *refresh.DeadOnArrivalError
+	if !errors.As(err, &dead) {
+		return err
+	}
+	return &Error{Hop: hop, Op: "cache", Message: "dead on arrival", Hint: "set the clock (timedatectl, chronyc makestep)", Err: dead}
 }

@@ -136,6 +136,7 @@ func (c *Cache) lead(ctx context.Context, q Query, generation int) (Entry, error
 	if err == nil {
 		c.write(q, q.Key+".entry", generation, next)
 		q.warn(ignoreMissing(os.Remove(c.path(q.Key + ".failure"))))
+		c.sweep(time.Now())
 		return next, nil
 	}
 	if ctx.Err() == nil {

@@ -1,6 +1,11 @@
 package filecache
 
-import "bytes"
+import (
+	"bytes"
+	"os"
+	"strings"
+	"time"
+)
 
 // Shortcut reads a small file that speeds up the way to an entry.
 func (c *Cache) Shortcut(name string) ([]byte, error) { return readFile(c.path(name + ".shortcut")) }
@@ -16,4 +21,26 @@ func (c *Cache) SetShortcut(name string, data []byte) error {
 	}
 	defer unlock()
 	return writeFile(c.path(name+".shortcut"), c.path(name+".tmp"), data)
+}
+
+// sweepAfter is older than any answer can be of use: a token of a managed identity
+// lives a day, a session half a day.
+const sweepAfter = 3 * 24 * time.Hour
+
+// sweep removes what nobody has written for days. Locks stay: one that another
+// process holds must not be made a second time.
+func (c *Cache) sweep(now time.Time) {
+	files, err := os.ReadDir(c.dir)
+	if err != nil {
+		return
+	}
+	for _, file := range files {
+		info, err := file.Info()
+		if err != nil || strings.Contains(file.Name(), ".lock") || !info.Mode().IsRegular() {
+			continue
+		}
+		if now.Sub(info.ModTime()) > sweepAfter {
+			_ = os.Remove(c.path(file.Name()))
+		}
+	}
 }

@@ -22,20 +22,26 @@ const (
 
 // Cloud returns the shared client for services on the network: it honours
 // HTTPS_PROXY and NO_PROXY and trusts the system's roots.
-var Cloud = sync.OnceValue(func() *http.Client { return NewCloud(nil) }) //nolint:gochecknoglobals // one pool of connections for the process
+var Cloud = sync.OnceValue(func() *http.Client { //nolint:gochecknoglobals // one pool of connections for the process
+	return &http.Client{Transport: &lateRoots{Transport: cloudTransport(nil)}}
+})
 
 // NewCloud returns a client like [Cloud] that trusts roots instead of the system's
-// certificates; nil: the system's.
+// certificates.
 func NewCloud(roots *x509.CertPool) *http.Client {
+	return &http.Client{Transport: cloudTransport(roots)}
+}
+
+func cloudTransport(roots *x509.CertPool) *http.Transport {
 	dialer := &net.Dialer{Timeout: dialTimeout}
-	return &http.Client{Transport: &http.Transport{
+	return &http.Transport{
 		Proxy:               proxy,
 		DialContext:         dialer.DialContext,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConnsPerHost: 16,
 		IdleConnTimeout:     90 * time.Second,
-	}}
+	}
 }
 
 // Local returns the shared client for identity endpoints on this machine: no proxy

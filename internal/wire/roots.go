@@ -1,0 +1,72 @@
+package wire
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"os"
+	"runtime"
+	"sync"
+)
+
+// bundles are where Linux distributions keep all roots in one file; the same places
+// that crypto/x509 knows, in its order.
+var bundles = [...]string{ //nolint:gochecknoglobals // a constant in all but name
+	"/etc/ssl/certs/ca-certificates.crt",
+	"/etc/pki/tls/certs/ca-bundle.crt",
+	"/etc/ssl/ca-bundle.pem",
+	"/etc/pki/tls/cacert.pem",
+	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+	"/etc/ssl/cert.pem",
+}
+
+// systemRoots returns the system's roots from their one bundle, or nil to let
+// crypto/x509 find them. Left alone it parses the bundle and then every file of
+// /etc/ssl/certs, which on Debian are the same certificates twice more, and the most
+// expensive part of a cold exchange.
+func systemRoots() *x509.CertPool {
+	if runtime.GOOS != "linux" || os.Getenv("SSL_CERT_FILE") != "" || os.Getenv("SSL_CERT_DIR") != "" { //nolint:forbidigo // crypto/x509 goes by them, so they decide whether to step aside for it
+		return nil
+	}
+	for _, bundle := range bundles {
+		pem, err := os.ReadFile(bundle)
+		if err != nil {
+			continue
+		}
+		pool := x509.NewCertPool()
+		if pool.AppendCertsFromPEM(pem) {
+			return pool
+		}
+	}
+	return nil
+}
+
+// Roots reads the certificates to trust from PEM files.
+func Roots(files ...string) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	for _, file := range files {
+		pem, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("certificates to trust: %w", err)
+		}
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("certificates to trust: no PEM certificate in %q", file)
+		}
+	}
+	return pool, nil
+}
+
+// lateRoots is a transport that loads the system's roots when the first https request
+// needs them: they are not free, and many a far side is on loopback.
+type lateRoots struct {
+	*http.Transport
+	once sync.Once
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *lateRoots) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.URL.Scheme == "https" {
+		t.once.Do(func() { t.TLSClientConfig.RootCAs = systemRoots() })
+	}
+	return t.Transport.RoundTrip(request)
+}
