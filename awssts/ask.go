@@ -125,7 +125,7 @@ func (c call) refusal(answer *wire.Answer) *keyless.Error {
 	e := &keyless.Error{Hop: keyless.HopExchange, Op: c.action, RetryAfter: answer.RetryAfter()}
 	f, ok := parseFault(answer.Body)
 	if ok {
-		e.Code, e.Message = wire.Quote(f.Code, c.secrets...), c.message(f)
+		e.Code, e.Message = c.code(f), c.message(f)
 	} else {
 		e.Code, e.Message = "HTTP "+strconv.Itoa(answer.Status), answer.Excerpt(c.secrets...)
 	}
@@ -135,6 +135,15 @@ func (c call) refusal(answer *wire.Answer) *keyless.Error {
 		e.Hint = hop.ClockHint(answer, time.Now(), e.Hint)
 	}
 	return e
+}
+
+// code is the far side's, but for one that MinIO spells like the code for expired
+// credentials. This request has none, so it can mean the token only.
+func (c call) code(f fault) string {
+	if c.action == actionWebIdentity && f.Code == "ExpiredToken" {
+		return codeExpired
+	}
+	return wire.Quote(f.Code, c.secrets...)
 }
 
 func (c call) message(f fault) string {
