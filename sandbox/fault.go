@@ -1,0 +1,178 @@
+package sandbox
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Fault makes a far side misbehave. Fields combine: a Delay comes first, then
+// Reset, or Body, or an error made of Status and Code, or Truncate; with only a
+// Delay the request is served late.
+type Fault struct {
+	Delay      time.Duration // ends early when the client leaves
+	Reset      bool          // the connection is reset without an answer
+	Status     int           // the HTTP status of the error, or of Body
+	Code       string        // AADSTS… on Entra, an AWS error code on STS and S3
+	Body       string        // sent as it is, with 200 unless Status says otherwise
+	RetryAfter time.Duration // the Retry-After header, in whole seconds
+	Truncate   bool          // the real answer, cut off in the middle of the body
+	Times      int           // how many requests meet the fault; 0: all until cleared
+}
+
+// SetFault breaks a far side; it replaces an earlier fault of the same hop.
+func (s *Sandbox) SetFault(h Hop, f Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hop(h).fault = &f
+}
+
+// ClearFaults mends all far sides.
+func (s *Sandbox) ClearFaults() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, state := range s.hops {
+		state.fault = nil
+	}
+}
+
+// takeFault returns a copy of the fault and counts its Times down.
+func (h *hopState) takeFault() *Fault {
+	if h.fault == nil {
+		return nil
+	}
+	fault := *h.fault
+	switch h.fault.Times {
+	case 0:
+	case 1:
+		h.fault = nil
+	default:
+		h.fault.Times--
+	}
+	return &fault
+}
+
+func (s *Sandbox) play(f *Fault, h Hop, serve http.HandlerFunc, w http.ResponseWriter, r *http.Request) {
+	s.record(Event{Hop: h, Op: "fault", Outcome: f.String()})
+	if !wait(r, f.Delay) {
+		panic(http.ErrAbortHandler) // nobody is there to be answered
+	}
+	if f.RetryAfter > 0 {
+		w.Header().Set("Retry-After", fmt.Sprint(int(f.RetryAfter/time.Second)))
+	}
+	switch {
+	case f.Reset:
+		reset(w)
+	case f.Body != "":
+		writeBody(w, orStatus(f.Status, http.StatusOK), "text/html; charset=utf-8", []byte(f.Body))
+	case f.Status != 0 || f.Code != "":
+		s.writeFault(h, f, w, r)
+	case f.Truncate:
+		truncate(serve, w, r)
+	default:
+		serve(w, r)
+	}
+}
+
+// String names the fault in the log.
+func (f *Fault) String() string {
+	switch {
+	case f.Reset:
+		return "reset"
+	case f.Body != "":
+		return "garbage"
+	case f.Code != "":
+		return f.Code
+	case f.Status != 0:
+		return fmt.Sprint(f.Status)
+	case f.Truncate:
+		return "truncated"
+	}
+	return "delayed"
+}
+
+// writeFault sends an error in the dialect of the hop.
+func (s *Sandbox) writeFault(h Hop, f *Fault, w http.ResponseWriter, r *http.Request) {
+	switch h {
+	case Entra, Keys:
+		s.writeEntraError(w, r, entraFault(f))
+	case IMDS:
+		writeIMDSFault(w, f)
+	case STS:
+		writeSTSError(w, stsFault(f))
+	case S3:
+		writeS3Error(w, r, s3Fault(f))
+	}
+}
+
+// wait returns false when the client leaves before the time is over.
+func wait(r *http.Request, d time.Duration) bool {
+	if d <= 0 {
+		return r.Context().Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.Context().Done():
+		return false
+	}
+}
+
+// reset closes a TCP connection so that the client sees a reset and not an
+// orderly end. In process there is no connection: RoundTrip makes the error.
+func reset(w http.ResponseWriter) {
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		raw := conn
+		if t, ok := conn.(*tls.Conn); ok {
+			raw = t.NetConn()
+		}
+		if tcp, ok := raw.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = raw.Close()
+		return
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// truncate serves the request and sends the first half of the answer, framed so
+// that only a reader of the content can notice.
+func truncate(serve http.HandlerFunc, w http.ResponseWriter, r *http.Request) {
+	full := newRecorder()
+	serve(full, r)
+	for name, values := range full.header {
+		w.Header()[name] = values
+	}
+	body := full.body.Bytes()
+	writeBody(w, full.status, full.header.Get("Content-Type"), body[:len(body)/2])
+}
+
+func orStatus(status, fallback int) int {
+	if status == 0 {
+		return fallback
+	}
+	return status
+}
+
+// recorder is the ResponseWriter of answers that stay in the process.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func newRecorder() *recorder { return &recorder{header: http.Header{}, status: http.StatusOK} }
+
+// Header is part of http.ResponseWriter.
+func (r *recorder) Header() http.Header { return r.header }
+
+// WriteHeader is part of http.ResponseWriter.
+func (r *recorder) WriteHeader(status int) { r.status = status }
+
+// Write is part of http.ResponseWriter.
+func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }

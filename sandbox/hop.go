@@ -1,0 +1,98 @@
+package sandbox
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Hop names a far side.
+type Hop string
+
+// The far sides. Keys has no address of its own: it is the part of Entra that
+// answers discovery and JWKS requests, so that a test can break what STS reads
+// without breaking what the workload reads.
+const (
+	Entra Hop = "entra" // the token endpoint
+	Keys  Hop = "keys"  // discovery documents and JWKS
+	IMDS  Hop = "imds"
+	STS   Hop = "sts"
+	S3    Hop = "s3"
+)
+
+// served are the hops with an address.
+var served = [...]Hop{Entra, IMDS, STS, S3}
+
+type hopState struct {
+	requests int
+	skew     time.Duration
+	fault    *Fault
+}
+
+// hop returns the state of h; the caller holds s.mu.
+func (s *Sandbox) hop(h Hop) *hopState {
+	state := s.hops[h]
+	if state == nil {
+		state = &hopState{}
+		s.hops[h] = state
+	}
+	return state
+}
+
+// Requests returns how many requests a far side has seen, also those that a
+// fault answered. Entra and IMDS count token requests only.
+func (s *Sandbox) Requests(h Hop) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hop(h).requests
+}
+
+// SetSkew sets the clock of one far side off by d. The clock of Entra and IMDS
+// is what they write into tokens, that of STS and S3 what they check against.
+func (s *Sandbox) SetSkew(h Hop, d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hop(h).skew = d
+}
+
+// maxRequest is more than any request of these protocols needs.
+const maxRequest = 1 << 20
+
+// Handler returns the far side as an http.Handler; Entra and Keys are the same.
+func (s *Sandbox) Handler(h Hop) http.Handler {
+	serve := map[Hop]http.HandlerFunc{Entra: s.serveEntra, Keys: s.serveEntra, IMDS: s.serveIMDS, STS: s.serveSTS, S3: s.serveS3}[h]
+	if serve == nil {
+		return http.NotFoundHandler()
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+		actual := actualHop(h, r)
+		if fault := s.arrive(actual, r); fault != nil {
+			s.play(fault, actual, serve, w, r)
+			return
+		}
+		serve(w, r)
+	})
+}
+
+// actualHop tells the token endpoint of Entra from its documents.
+func actualHop(h Hop, r *http.Request) Hop {
+	switch {
+	case h != Entra && h != Keys:
+		return h
+	case strings.HasSuffix(r.URL.Path, "/token"):
+		return Entra
+	}
+	return Keys
+}
+
+// arrive counts a request and returns the fault that it is to meet, if any.
+func (s *Sandbox) arrive(h Hop, r *http.Request) *Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := s.hop(h)
+	if h != IMDS || strings.Contains(r.URL.Path, "/oauth2/token") {
+		state.requests++
+	}
+	return state.takeFault()
+}

@@ -1,0 +1,206 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/keyless-id/keyless/trust"
+)
+
+// index finds the things of a World by the names that requests use.
+type index struct {
+	tenants  map[string]*tenant
+	ordered  []*tenant // as in the world
+	accounts map[string]*account
+	roles    map[string]*role // by ARN
+	buckets  map[string]*bucket
+	issuers  map[string]*Issuer // by URL
+	users    map[string]*identity
+	host     Host
+}
+
+type tenant struct {
+	*Tenant
+	resources map[string]*App // by App ID URI and client id, lower case
+	clients   map[string]*App // by client id, lower case
+}
+
+type account struct {
+	*Account
+	providers map[string]*OIDCProvider // by issuer without scheme
+}
+
+type role struct {
+	Role
+	account *account
+	arn     string
+	policy  *trust.Policy
+}
+
+type bucket struct {
+	Bucket
+	account *account
+}
+
+var (
+	accountID  = regexp.MustCompile(`^[0-9]{12}$`)
+	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+)
+
+// newIndex checks the world while it builds the index.
+func newIndex(w World) (*index, error) {
+	x := &index{
+		tenants: map[string]*tenant{}, accounts: map[string]*account{}, roles: map[string]*role{},
+		buckets: map[string]*bucket{}, issuers: map[string]*Issuer{}, users: map[string]*identity{},
+	}
+	for i := range w.Tenants {
+		if err := x.addTenant(&w.Tenants[i]); err != nil {
+			return nil, fmt.Errorf("tenant %q: %w", w.Tenants[i].ID, err)
+		}
+	}
+	for i := range w.Accounts {
+		if err := x.addAccount(&w.Accounts[i]); err != nil {
+			return nil, fmt.Errorf("account %q: %w", w.Accounts[i].ID, err)
+		}
+	}
+	for i := range w.Issuers {
+		if err := x.addIssuer(&w.Issuers[i]); err != nil {
+			return nil, fmt.Errorf("issuer %q: %w", w.Issuers[i].URL, err)
+		}
+	}
+	return x, nil
+}
+
+// put adds to one of the maps; a second thing of the same name is a mistake.
+func put[V any](m map[string]V, name string, value V) error {
+	if name == "" {
+		return errors.New("a name or id is empty")
+	}
+	if _, taken := m[name]; taken {
+		return fmt.Errorf("%q exists twice", name)
+	}
+	m[name] = value
+	return nil
+}
+
+func (x *index) addTenant(data *Tenant) error {
+	t := &tenant{Tenant: data, resources: map[string]*App{}, clients: map[string]*App{}}
+	if err := put(x.tenants, strings.ToLower(data.ID), t); err != nil {
+		return err
+	}
+	x.ordered = append(x.ordered, t)
+	for i := range data.Apps {
+		if err := t.addApp(&data.Apps[i]); err != nil {
+			return fmt.Errorf("app %q: %w", data.Apps[i].Name, err)
+		}
+	}
+	seen := map[string]bool{}
+	for _, identity := range data.Identities {
+		if err := put(seen, identity.ObjectID, true); err != nil {
+			return fmt.Errorf("identity %q: %w", identity.Name, err)
+		}
+	}
+	return nil
+}
+
+func (t *tenant) addApp(app *App) error {
+	if app.TokenVersion < 0 || app.TokenVersion > 2 {
+		return fmt.Errorf("token version %d is neither 1 nor 2", app.TokenVersion)
+	}
+	if app.ObjectID == "" {
+		return errors.New("the object id is empty")
+	}
+	id := strings.ToLower(app.ClientID)
+	if err := put(t.clients, id, app); err != nil {
+		return err
+	}
+	if app.AppIDURI == "" {
+		return nil
+	}
+	t.resources[id] = app
+	return put(t.resources, resourceKey(app.AppIDURI), app)
+}
+
+// resourceKey forgives the case and the trailing slash of a resource, as Entra
+// does when it looks one up.
+func resourceKey(resource string) string {
+	return strings.ToLower(strings.TrimRight(resource, "/"))
+}
+
+func (x *index) addAccount(data *Account) error {
+	if !accountID.MatchString(data.ID) {
+		return errors.New("the id is not twelve digits")
+	}
+	if data.Partition == "" {
+		data.Partition = "aws"
+	}
+	a := &account{Account: data, providers: map[string]*OIDCProvider{}}
+	if err := put(x.accounts, data.ID, a); err != nil {
+		return err
+	}
+	for i := range data.Providers {
+		if err := a.addProvider(&data.Providers[i]); err != nil {
+			return fmt.Errorf("provider %q: %w", data.Providers[i].URL, err)
+		}
+	}
+	for _, r := range data.Roles {
+		if err := x.addRole(a, r); err != nil {
+			return fmt.Errorf("role %q: %w", r.Name, err)
+		}
+	}
+	return x.addContents(a)
+}
+
+func (x *index) addContents(a *account) error {
+	for _, b := range a.Buckets {
+		if !bucketName.MatchString(b.Name) {
+			return fmt.Errorf("bucket %q: not a legal name", b.Name)
+		}
+		if err := put(x.buckets, b.Name, &bucket{b, a}); err != nil {
+			return fmt.Errorf("bucket: %w", err)
+		}
+	}
+	for _, u := range a.Users {
+		if err := put(x.users, u.AccessKeyID, a.user(u)); err != nil {
+			return fmt.Errorf("user %q: %w", u.UserName, err)
+		}
+	}
+	return nil
+}
+
+func (a *account) addProvider(p *OIDCProvider) error {
+	if !strings.HasPrefix(p.URL, "https://") && !isLoopbackURL(p.URL) {
+		return errors.New("must be an https URL")
+	}
+	return put(a.providers, trust.ProviderKey(p.URL), p)
+}
+
+func (x *index) addRole(a *account, data Role) error {
+	policy, err := trust.Parse([]byte(data.TrustPolicy))
+	if err != nil {
+		return err
+	}
+	if data.Name == "" {
+		return errors.New("the name is empty")
+	}
+	arn := roleARN(a.Partition, a.ID, data.Path, data.Name)
+	return put(x.roles, arn, &role{data, a, arn, policy})
+}
+
+// roleARN puts a role's ARN together.
+func roleARN(partition, account, path, name string) string {
+	if path == "" {
+		path = "/"
+	}
+	return "arn:" + partition + ":iam::" + account + ":role" + path + name
+}
+
+func (x *index) addIssuer(i *Issuer) error {
+	if u, err := url.Parse(i.URL); err != nil || u.Host == "" {
+		return errors.New("must be a URL")
+	}
+	return put(x.issuers, i.URL, i)
+}
