@@ -148,7 +148,7 @@ func countedProfile(t *testing.T, w *workload, profile string) (env environment,
 	env = w.awsProfile(t, profile)
 	dir := t.TempDir()
 	journal, helper := filepath.Join(dir, "journal"), filepath.Join(dir, "helper")
-	write(t, helper, "#!/bin/sh\necho run >> '"+journal+"'\nexec '"+keylessBinary+"' \"$@\"\n")
+	write(t, helper, "#!/bin/sh\necho run >> '"+journal+"'\nexec '"+keyless(t)+"' \"$@\"\n")
 	if err := os.Chmod(helper, 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func TestNoSecretLeaves(t *testing.T) {
 	})
 	t.Run("help", func(t *testing.T) {
 		for _, args := range [][]string{{"--help"}, {"credential-process", "--help"}, {"token", "--help"}, {"version"}} {
-			got := run(t, w.env, keylessBinary, args...)
+			got := run(t, w.env, keyless(t), args...)
 			wantNone(t, secrets, got.stderr+got.stdout)
 		}
 	})

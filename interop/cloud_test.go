@@ -221,7 +221,7 @@ func configFile(certificate string) string {
 // keyless runs the program under test in this place.
 func (w *workload) keyless(t *testing.T, args ...string) result {
 	t.Helper()
-	return run(t, w.env, keylessBinary, append(args, "--config", w.config)...)
+	return run(t, w.env, keyless(t), append(args, "--config", w.config)...)
 }
 
 // awsProfile makes the environment of a program that gets its credentials from a
@@ -230,7 +230,7 @@ func (w *workload) awsProfile(t *testing.T, profile string) environment {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "config")
 	write(t, file, fmt.Sprintf("[profile under-test]\ncredential_process = %q credential-process %s --config %q\n",
-		keylessBinary, profile, w.config))
+		keyless(t), profile, w.config))
 	return w.env.with(environment{
 		"AWS_CONFIG_FILE":             file,
 		"AWS_SHARED_CREDENTIALS_FILE": filepath.Join(filepath.Dir(file), "none"),

@@ -5,11 +5,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
-// keylessBinary is the program under test, as a user would build it.
-var keylessBinary string
+// buildDir holds the program under test.
+var buildDir string
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
@@ -20,13 +21,28 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	keylessBinary = filepath.Join(dir, "keyless")
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", keylessBinary, "./cmd/keyless")
-	build.Dir = ".."
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build ./cmd/keyless: %v\n%s", err, out)
-		return 1
-	}
+	buildDir = dir
 	return m.Run()
+}
+
+// build makes the program as a user would, once.
+var build = sync.OnceValues(func() (string, error) {
+	program := filepath.Join(buildDir, "keyless")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", program, "./cmd/keyless")
+	cmd.Dir = ".."
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build ./cmd/keyless: %w\n%s", err, out)
+	}
+	return program, nil
+})
+
+// keyless returns the path of the program under test.
+func keyless(t *testing.T) string {
+	t.Helper()
+	program, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
 }

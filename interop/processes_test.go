@@ -67,11 +67,12 @@ func TestFiftyColdStartsMakeOneRequest(t *testing.T) {
 // startTogether runs the helper n times at once and returns what each printed.
 func startTogether(t *testing.T, w *workload, n int, profile string) []string {
 	t.Helper()
+	program := keyless(t)
 	outputs, problems := make([]string, n), make([]string, n)
 	var all sync.WaitGroup
 	for i := range n {
 		all.Go(func() {
-			cmd := exec.Command(keylessBinary, "credential-process", profile, "--config", w.config)
+			cmd := exec.Command(program, "credential-process", profile, "--config", w.config)
 			cmd.Env = w.env.list()
 			var stdout, stderr bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -140,7 +141,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 // the helper was still on its way; what it printed is all or nothing.
 func killAfter(t *testing.T, w *workload, delay time.Duration) bool {
 	t.Helper()
-	cmd := exec.Command(keylessBinary, "credential-process", "app", "--config", w.config)
+	cmd := exec.Command(keyless(t), "credential-process", "app", "--config", w.config)
 	cmd.Env = w.env.list()
 	var stdout bytes.Buffer
 	cmd.Stdout = &stdout

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/keyless-id/keyless/sandbox"
+)
+
+// Paths of the contestants.
+func (s settings) program(name string) string { return filepath.Join(s.bin, name) }
+
+func (s settings) rounds(n int) int { return max(1, int(float64(n)*s.scale)) }
+
+func (s settings) hello() contestant {
+	return contestant{name: "Go hello world", args: []string{s.program("hello")}}
+}
+
+func (s settings) keyless(w *world, name string, args ...string) contestant {
+	return contestant{name: name, args: append([]string{s.program("keyless")}, args...), env: w.env()}
+}
+
+func (s settings) helper(w *world, name string) contestant {
+	return s.keyless(w, name, "credential-process", "vm", "--config", w.config)
+}
+
+func (s settings) bash(w *world) contestant {
+	return contestant{
+		name: "bash: curl, jq, aws, jq", every: 10,
+		args: []string{s.program("credentials.sh"), audience, roleARN}, env: w.env("AWS=/usr/bin/aws"),
+	}
+}
+
+// times makes a row of each contestant, relative to the first.
+func times(contestants []contestant, results map[string]samples) [][]string {
+	floor := results[contestants[0].name].wall()
+	var rows [][]string
+	for _, c := range contestants {
+		r := results[c.name]
+		rows = append(rows, []string{
+			c.name, ms(r.wall()), number(ratio(r.wall(), floor)), ms(r.cpu()), fmt.Sprint(len(r)),
+		})
+	}
+	return rows
+}
+
+var timesHead = []string{"program", "wall p50 ms", "× first", "cpu p50 ms", "runs"}
+
+// start: what a cached answer costs, and what the program costs that gives it.
+func start(ctx context.Context, s settings) (section, error) {
+	w, err := newWorld()
+	if err != nil {
+		return section{}, err
+	}
+	defer w.close()
+	hello, warm, version, bash := s.hello(), s.helper(w, "credential-process, cached"), s.keyless(w, "keyless version", "version"), s.bash(w)
+	contestants := []contestant{hello, warm, version, bash}
+	results, err := roundRobin(ctx, s.rounds(200), contestants)
+	if err != nil {
+		return section{}, err
+	}
+	if requests := w.Requests(sandbox.STS) - len(results[bash.name]) - 2; requests != 1 {
+		return section{}, fmt.Errorf("the cached answer was not from the cache: %d STS requests besides those of the bash way", requests)
+	}
+	size, err := os.Stat(s.program("keyless"))
+	if err != nil {
+		return section{}, err
+	}
+	memory, err := peakMemory(s.program("rss"), warm)
+	if err != nil {
+		return section{}, err
+	}
+	cold, err := peakMemory(s.program("rss"), s.keyless(w, "", "credential-process", "vm", "--config", w.config, "--no-cache"))
+	if err != nil {
+		return section{}, err
+	}
+	floor, answer := results[hello.name].wall(), results[warm.name].wall()
+	megabytes := float64(size.Size()) / 1e6
+	return section{
+		title:  "Start",
+		method: "Processes started in turn, output to /dev/null; all programs stripped, without cgo. The bash way asks the same far sides.",
+		head:   timesHead,
+		rows:   times(contestants, results),
+		goals: []goal{
+			{what: "cached answer, wall, to hello world", got: ratio(answer, floor), limit: 1.5, unit: "×"},
+			{what: "version, wall, to hello world", got: ratio(results[version.name].wall(), floor), limit: 2, unit: "×"},
+			{what: "bash way, wall, to cached answer", got: ratio(results[bash.name].wall(), answer), limit: 200, atLeast: true, unit: "×"},
+			{what: "program, stripped", got: megabytes, limit: 10, unit: " MB"},
+			{what: "peak resident memory, cached answer", got: float64(memory) / 1024, limit: 16, unit: " MiB"},
+			{what: "peak resident memory, cold exchange", got: float64(cold) / 1024, limit: 16, unit: " MiB"},
+		},
+	}, nil
+}
+
+// cold: the whole way, with nothing in the cache.
+func cold(ctx context.Context, s settings) (section, error) {
+	w, err := newWorld()
+	if err != nil {
+		return section{}, err
+	}
+	defer w.close()
+	ours := s.helper(w, "credential-process, empty cache")
+	ours.before = emptied(w.cache)
+	sdk := contestant{name: "azidentity + aws-sdk-go-v2", args: []string{s.program("sdk"), audience, roleARN}, env: w.env()}
+	contestants := []contestant{s.hello(), ours, s.keyless(w, "credential-process --no-cache", "credential-process", "vm", "--config", w.config, "--no-cache"), sdk}
+	results, err := roundRobin(ctx, s.rounds(100), contestants)
+	if err != nil {
+		return section{}, err
+	}
+	return section{
+		title:  "Cold exchange",
+		method: "Metadata service and STS of the sandbox, http on loopback. Ours also writes its cache.",
+		head:   timesHead,
+		rows:   times(contestants, results),
+		goals: []goal{
+			{what: "cold, wall, to the composition of the SDKs", got: ratio(results[ours.name].wall(), results[sdk.name].wall()), limit: 0.5, unit: "×"},
+			{what: "cold, cpu, to the composition of the SDKs", got: ratio(results[ours.name].cpu(), results[sdk.name].cpu()), limit: 0.5, unit: "×"},
+		},
+	}, nil
+}
+
+// crowd: how often a hundred processes ask the far sides.
+func crowd(_ context.Context, s settings) (section, error) {
+	const size = 100
+	w, err := newWorld()
+	if err != nil {
+		return section{}, err
+	}
+	defer w.close()
+	one := s.helper(w, "one process")
+	began := time.Now()
+	if _, err := stdoutOf(one); err != nil {
+		return section{}, err
+	}
+	single := time.Since(began)
+	if err := emptied(w.cache)(); err != nil {
+		return section{}, err
+	}
+	tokens, exchanges := w.Requests(sandbox.IMDS), w.Requests(sandbox.STS)
+	began = time.Now()
+	answers, err := together(one, size)
+	if err != nil {
+		return section{}, err
+	}
+	all := time.Since(began)
+	return section{
+		title:  "A hundred cold starts at once",
+		method: "All started together with an empty cache; counted by the sandbox.",
+		head:   []string{"what", "wall ms"},
+		rows:   [][]string{{"one process", ms(single)}, {"a hundred, until the last ended", ms(all)}},
+		goals: []goal{
+			{what: "token requests", got: float64(w.Requests(sandbox.IMDS) - tokens), limit: 1},
+			{what: "STS requests", got: float64(w.Requests(sandbox.STS) - exchanges), limit: 1},
+			{what: "different answers", got: float64(answers), limit: 1},
+		},
+	}, nil
+}
+
+// together runs a contestant n times at once and counts different answers.
+func together(c contestant, n int) (int, error) {
+	answers, errs := make([]string, n), make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { answers[i], errs[i] = stdoutOf(c) })
+	}
+	all.Wait()
+	different := map[string]bool{}
+	for i, answer := range answers {
+		if errs[i] != nil {
+			return 0, errs[i]
+		}
+		different[strings.TrimSpace(answer)] = true
+	}
+	return len(different), nil
+}
