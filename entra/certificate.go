@@ -12,8 +12,8 @@ import (
 )
 
 var (
-	_ keyless.TokenSource = (*Certificate)(nil)
-	_ keyless.Refresher   = (*Certificate)(nil)
+	_ keyless.TokenSource = Certificate{}
+	_ keyless.Refresher   = Certificate{}
 )
 
 // jwtBearer is the kind of all assertions (RFC 7523 section 2.2).

@@ -63,6 +63,9 @@ func (c Certificate) parsePKCS12(content []byte) (keyPair, error) {
 			return keyPair{}, err
 		}
 	}
+	if c.KeyFile != "" {
+		return keyPair{}, errors.New("it is not PEM, so a separate key file is of no use")
+	}
 	if content[0] != 0x30 { // every PKCS#12 file is an ASN.1 sequence
 		return keyPair{}, errors.New("neither PEM nor PKCS#12")
 	}
