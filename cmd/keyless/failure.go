@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	keyless "github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/profile"
+)
+
+// Exit codes, by what a caller can do about it.
+const (
+	exitOK        = 0
+	exitFailed    = 1
+	exitUsage     = 2
+	exitSource    = 3
+	exitExchange  = 4
+	exitInternal  = 70 // EX_SOFTWARE
+	exitTemporary = 75 // EX_TEMPFAIL
+	exitSignal    = 130
+)
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// maxStderr bounds what is printed: some SDKs read stderr only when it is too late,
+// and all of them log it.
+const maxStderr = 4000
+
+// exitError is the exit code of a command that was run, which has said what there
+// is to say.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// fail prints an error and returns the exit code.
+func (p *program) fail(ctx context.Context, err error) int {
+	var child exitError
+	if errors.As(err, &child) {
+		return int(child)
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return exitSignal
+	}
+	text, hint := "keyless: error: "+oneLine(err.Error()), hintOf(err)
+	switch {
+	case hint == "":
+	case p.oneLine:
+		text += " (hint: " + oneLine(hint) + ")"
+	default:
+		text += "\nkeyless: hint: " + oneLine(hint)
+	}
+	if len(text) > maxStderr {
+		text = strings.ToValidUTF8(text[:maxStderr], "") + "…"
+	}
+	fmt.Fprintln(p.stderr, text)
+	return exitCode(err)
+}
+
+func (p *program) warn(text string) { fmt.Fprintln(p.stderr, "keyless: warning: "+oneLine(text)) }
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+func hintOf(err error) string {
+	var hop *keyless.Error
+	if errors.As(err, &hop) {
+		return hop.Hint
+	}
+	var config *profile.Error
+	if errors.As(err, &config) {
+		return config.Hint
+	}
+	var usage usageError
+	if errors.As(err, &usage) {
+		return "keyless --help"
+	}
+	return ""
+}
+
+func exitCode(err error) int {
+	var usage usageError
+	var config *profile.Error
+	if errors.As(err, &usage) || errors.As(err, &config) {
+		return exitUsage
+	}
+	var hop *keyless.Error
+	switch {
+	case !errors.As(err, &hop):
+		return exitOther(err)
+	case hop.Temporary:
+		return exitTemporary
+	case hop.Hop == keyless.HopSource:
+		return exitSource
+	case hop.Hop == keyless.HopExchange:
+		return exitExchange
+	}
+	return exitFailed
+}
+
+func exitOther(err error) int {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return exitTemporary
+	}
+	var told failedError
+	if errors.As(err, &told) {
+		return exitFailed
+	}
+	return exitInternal
+}
+
+// failedError is a plain no that has been explained.
+type failedError struct{ error }
+
+func (e failedError) Unwrap() error { return e.error }
+
+// record is an error as the cache keeps it for the processes that waited for it.
+type record struct {
+	Hop       keyless.Hop `json:"hop"`
+	Op        string      `json:"op,omitempty"`
+	Code      string      `json:"code,omitempty"`
+	Message   string      `json:"message,omitempty"`
+	Hint      string      `json:"hint,omitempty"`
+	Temporary bool        `json:"temporary,omitempty"`
+	After     int64       `json:"retry_after_s,omitempty"`
+	Cause     string      `json:"cause,omitempty"`
+}
+
+func encodeFailure(err error) []byte {
+	var r record
+	var hop *keyless.Error
+	if errors.As(err, &hop) {
+		r = record{hop.Hop, hop.Op, hop.Code, hop.Message, hop.Hint, hop.Temporary, int64(hop.RetryAfter / time.Second), ""}
+		if hop.Err != nil {
+			r.Cause = hop.Err.Error()
+		}
+	} else {
+		r = record{Hop: keyless.HopSource, Cause: err.Error(), Temporary: errors.Is(err, context.DeadlineExceeded)}
+	}
+	data, _ := json.Marshal(r) //nolint:errchkjson // strings and numbers
+	return data
+}
+
+func decodeFailure(data []byte) error {
+	var r record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return fmt.Errorf("the last try failed; its record cannot be read: %w", err)
+	}
+	e := &keyless.Error{
+		Hop: r.Hop, Op: r.Op, Code: r.Code, Message: r.Message, Hint: r.Hint,
+		Temporary: r.Temporary, RetryAfter: time.Duration(r.After) * time.Second,
+	}
+	if r.Cause != "" {
+		e.Err = errors.New(r.Cause)
+	}
+	return e
+}

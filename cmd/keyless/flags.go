@@ -1,0 +1,71 @@
+package main
+
+import (
+	"strconv"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/keyless-id/keyless/profile"
+)
+
+// choice is how a command line says which profile it is about.
+type choice struct {
+	getenv   func(string) string
+	config   string
+	noCache  bool
+	settings []profile.Setting
+	flags    *pflag.FlagSet
+}
+
+// addTo registers the flags with which a profile is picked, changed or made.
+func (c *choice) addTo(cmd *cobra.Command) {
+	c.flags = cmd.Flags()
+	c.flags.StringVar(&c.config, "config", "", "configuration `file`; otherwise $KEYLESS_CONFIG, ~/.config/keyless/keyless.yaml, /etc/keyless/keyless.yaml")
+	c.flags.BoolVar(&c.noCache, "no-cache", false, "ask the far sides now and remember nothing")
+	c.settings = profile.Settings()
+	for _, s := range c.settings {
+		switch {
+		case s.Bool:
+			c.flags.Bool(s.Flag, false, s.Doc)
+		case s.List:
+			c.flags.StringArray(s.Flag, nil, s.Doc+" May be repeated.")
+		default:
+			c.flags.String(s.Flag, "", s.Doc)
+		}
+	}
+	cmd.ValidArgsFunction = c.complete
+}
+
+// given are the settings that the command line names.
+func (c *choice) given() []profile.Given {
+	var all []profile.Given
+	for _, s := range c.settings {
+		flag := c.flags.Lookup(s.Flag)
+		if !flag.Changed {
+			continue
+		}
+		g := profile.Given{Setting: s, Values: []string{flag.Value.String()}}
+		if list, ok := flag.Value.(pflag.SliceValue); ok {
+			g.Values = list.GetSlice()
+		}
+		if s.Bool {
+			on, _ := strconv.ParseBool(flag.Value.String())
+			g.Values = []string{strconv.FormatBool(on)}
+		}
+		all = append(all, g)
+	}
+	return all
+}
+
+// complete offers the names of profiles to the shell.
+func (c *choice) complete(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	config, err := profile.Read(profile.Find(c.config, c.getenv))
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return config.Names(), cobra.ShellCompDirectiveNoFileComp
+}

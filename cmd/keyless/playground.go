@@ -1,0 +1,177 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/keyless-id/keyless/sandbox"
+)
+
+// playground is a running sandbox with a folder of files that lead programs to it.
+type playground struct {
+	*sandbox.Sandbox
+	dir string
+}
+
+// newPlayground starts the demo world on addr and writes its folder, which must not
+// exist.
+func newPlayground(dir, addr string, opts sandbox.Options) (*playground, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	key, certificate, err := newCertificate()
+	if err != nil {
+		return nil, err
+	}
+	s, err := sandbox.New(worldWith(certificate), opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Listen(addr); err != nil {
+		return nil, err
+	}
+	g := &playground{Sandbox: s, dir: dir}
+	return g, g.writeFiles(key)
+}
+
+func worldWith(certificate []byte) sandbox.World {
+	world := sandbox.Demo()
+	for i := range world.Tenants[0].Apps {
+		if app := &world.Tenants[0].Apps[i]; app.ClientID == sandbox.DemoAppClientID {
+			app.Certificates = [][]byte{certificate}
+		}
+	}
+	return world
+}
+
+// newCertificate makes the demo application's certificate, and PEM of it with its key.
+func newCertificate() (file, der []byte, err error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "keyless-demo"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+	}
+	der, err = x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, nil, err
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	file = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return append(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})...), der, nil
+}
+
+func (g *playground) path(name string) string { return filepath.Join(g.dir, name) }
+
+func (g *playground) writeFiles(certificate []byte) error {
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	for name, content := range map[string]string{
+		"ca.pem":          string(g.CAPEM()),
+		"app.pem":         string(certificate),
+		"app-secret":      sandbox.DemoAppSecret,
+		"keyless.yaml":    g.config(),
+		"aws-config":      g.awsConfig(exe),
+		"aws-credentials": "",
+		"env":             g.shell(),
+	} {
+		if err := os.WriteFile(g.path(name), []byte(content), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// config is the configuration file for the world.
+func (g *playground) config() string {
+	app := fmt.Sprintf("tenant_id: %s, client_id: %s", sandbox.DemoTenantID, sandbox.DemoAppClientID)
+	aws := func(arn string) string { return fmt.Sprintf("{ role_arn: %q, region: us-east-1 }", arn) }
+	var b strings.Builder
+	b.WriteString("# The world of the sandbox: one profile for each way to prove who you are.\nprofiles:\n")
+	for _, p := range []struct{ name, source, audience, aws string }{
+		{"vm", "{ managed_identity: {} }", sandbox.DemoAudience, aws(sandbox.DemoRoleARN)},
+		{"vm-assigned", "{ managed_identity: { client_id: " + sandbox.DemoAssignedClientID + " } }", sandbox.DemoAudience, aws(sandbox.DemoRoleARN)},
+		{"app", "{ client_secret: { " + app + ", client_secret: \"file:" + g.path("app-secret") + "\" } }", sandbox.DemoAudience, aws(sandbox.DemoRoleARN)},
+		{"cert", "{ certificate: { " + app + ", certificate_file: " + g.path("app.pem") + " } }", sandbox.DemoAudience, aws(sandbox.DemoRoleARN)},
+		{"v2", "{ managed_identity: {} }", sandbox.DemoV2Audience, aws(sandbox.DemoV2RoleARN)},
+		{"chained", "{ managed_identity: {} }", sandbox.DemoAudience,
+			fmt.Sprintf("{ role_arn: %q, region: us-east-1, chain: [ %q ] }", sandbox.DemoRoleARN, sandbox.DemoChainedARN)},
+		{"stranger", "{ managed_identity: {} }", sandbox.DemoAudience, aws(sandbox.DemoOtherARN)},
+	} {
+		fmt.Fprintf(&b, "  %s:\n    source: %s\n    audience: %s\n    ca_file: %s\n    aws: %s\n", p.name, p.source, p.audience, g.path("ca.pem"), p.aws)
+	}
+	return b.String()
+}
+
+// awsConfig is a configuration of the AWS CLI and SDKs in which nothing but the
+// credential process tells who the caller is.
+func (g *playground) awsConfig(exe string) string {
+	var b strings.Builder
+	for _, p := range []struct{ section, profile string }{
+		{"default", "vm"}, {"profile vm", "vm"}, {"profile app", "app"}, {"profile cert", "cert"}, {"profile stranger", "stranger"},
+	} {
+		fmt.Fprintf(&b, "[%s]\nregion = us-east-1\ncredential_process = %q credential-process %s --config %q\n\n",
+			p.section, exe, p.profile, g.path("keyless.yaml"))
+	}
+	return b.String()
+}
+
+// env is what programs need to find the sandbox instead of the clouds.
+func (g *playground) env() []string {
+	return append(g.Env(),
+		"KEYLESS_CONFIG="+g.path("keyless.yaml"),
+		"KEYLESS_CACHE_DIR="+g.path("cache"),
+		"AWS_CONFIG_FILE="+g.path("aws-config"),
+		"AWS_SHARED_CREDENTIALS_FILE="+g.path("aws-credentials"),
+		"AWS_EC2_METADATA_DISABLED=true",
+		"SSL_CERT_FILE="+g.path("ca.pem"),
+		"AWS_CA_BUNDLE="+g.path("ca.pem"),
+		"REQUESTS_CA_BUNDLE="+g.path("ca.pem"),
+	)
+}
+
+// shell is env as a file for ". env".
+func (g *playground) shell() string {
+	var b strings.Builder
+	for _, variable := range g.env() {
+		name, value, _ := strings.Cut(variable, "=")
+		fmt.Fprintf(&b, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
+	}
+	return b.String()
+}
+
+// getenv reads the playground's variables first.
+func (g *playground) getenv(outer func(string) string) func(string) string {
+	own := &program{environ: g.env()}
+	return func(name string) string {
+		if value := own.getenv(name); value != "" {
+			return value
+		}
+		return outer(name)
+	}
+}
+
+// remove ends the sandbox and removes its folder.
+func (g *playground) remove() error {
+	closed := g.Close()
+	if err := os.RemoveAll(g.dir); err != nil {
+		return err
+	}
+	return closed
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+// newRoot builds the command tree, from which help, completion, the reference and
+// the man pages are made as well.
+func newRoot(p *program) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "keyless",
+		Short: "Short-lived cloud credentials from the identity a workload already has",
+		Long: "keyless proves who a workload is to Microsoft Entra ID, trades the proof for\n" +
+			"short-lived AWS credentials, and hands them to programs that know nothing of it.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		newDemo(p),
+		newToken(p),
+		newCredentialProcess(p),
+		newSandbox(p),
+		newVersion(p),
+	)
+	for _, command := range root.Commands() {
+		command.Args = asUsage(command.Args)
+	}
+	root.Args = asUsage(root.Args)
+	return root
+}
+
+// asUsage makes a wrong number of arguments a usage error.
+func asUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
+}

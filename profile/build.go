@@ -1,0 +1,259 @@
+package profile
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	keyless "github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/awssts"
+	"github.com/keyless-id/keyless/azhost"
+	"github.com/keyless-id/keyless/entra"
+	"github.com/keyless-id/keyless/internal/wire"
+)
+
+// Built is a profile as something that works.
+type Built struct {
+	Source    keyless.TokenSource
+	Exchanger keyless.Exchanger // nil: the profile names no role
+
+	// SourceKey and CredentialsKey are digests of all that changes the token and the
+	// credentials: a cache's names for them.
+	SourceKey      string
+	CredentialsKey string
+	// Attempt is a digest of what, besides the keys, decides whether asking works:
+	// secrets, and the files they are in.
+	Attempt string
+}
+
+// builder gathers what the digests are made of while it builds.
+type builder struct {
+	*Selected
+	getenv  func(string) string
+	answer  []string // what changes the answer
+	attempt []string // what changes whether there is one
+}
+
+// Build makes the source and, if the profile names a role, the exchanger. It reads
+// no secret and asks nobody. The far sides can be moved by the environment that
+// Azure's and AWS's own SDKs know: AZURE_POD_IDENTITY_AUTHORITY_HOST,
+// AZURE_AUTHORITY_HOST, AWS_ENDPOINT_URL_STS, AWS_CA_BUNDLE.
+func (s *Selected) Build(getenv func(string) string) (*Built, error) {
+	b := &builder{Selected: s, getenv: getenv}
+	client, err := b.client()
+	if err != nil {
+		return nil, err
+	}
+	source, err := b.source(client)
+	if err != nil {
+		return nil, err
+	}
+	built := &Built{Source: source, SourceKey: digest("token", b.answer)}
+	if s.AWS != nil {
+		if built.Exchanger, err = b.exchanger(); err != nil {
+			return nil, err
+		}
+		built.CredentialsKey = digest("aws", b.answer)
+	}
+	built.Attempt = digest("attempt", b.attempt)
+	return built, nil
+}
+
+func digest(kind string, parts []string) string {
+	h := sha256.New()
+	for _, part := range parts {
+		h.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
+	}
+	return kind + "-" + hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// client returns the client for Entra; nil: the usual one.
+func (b *builder) client() (*http.Client, error) {
+	b.attempt = append(b.attempt, b.CAFile)
+	if b.CAFile == "" {
+		return nil, nil
+	}
+	return b.trusting("ca_file", b.CAFile)
+}
+
+// awsClient returns the client for STS. AWS's own variable counts for it too.
+func (b *builder) awsClient() (*http.Client, error) {
+	bundle := b.getenv("AWS_CA_BUNDLE")
+	b.attempt = append(b.attempt, bundle)
+	switch {
+	case b.CAFile != "":
+		return b.trusting("ca_file", b.CAFile)
+	case bundle != "":
+		return b.trusting("AWS_CA_BUNDLE", bundle)
+	}
+	return nil, nil
+}
+
+func (b *builder) trusting(name, file string) (*http.Client, error) {
+	roots, err := wire.Roots(file)
+	if err != nil {
+		return nil, b.fail(strings.ToLower(name), "", "%s: %s", name, err.Error())
+	}
+	return wire.NewCloud(roots), nil
+}
+
+func (b *builder) source(client *http.Client) (keyless.TokenSource, error) {
+	if identity := b.Source.ManagedIdentity; identity != nil {
+		return b.managedIdentity(identity)
+	}
+	app, at := b.applicationOf()
+	authority, err := b.authority(app, at)
+	if err != nil {
+		return nil, err
+	}
+	b.answer = append(b.answer, at, app.TenantID, app.ClientID, authority, b.scope())
+	switch source := b.Source; {
+	case source.ClientSecret != nil:
+		return b.clientSecret(source.ClientSecret, authority, client)
+	case source.Certificate != nil:
+		return b.certificate(source.Certificate, authority, client)
+	}
+	return b.assertion(b.Source.AssertionFile, authority, client)
+}
+
+// scope is what Entra is asked for.
+func (b *builder) scope() string {
+	if b.Scope != "" {
+		return b.Scope
+	}
+	return entra.Scope(b.Audience)
+}
+
+// audience is what the token is for.
+func (b *builder) audience() string {
+	if b.Audience != "" {
+		return b.Audience
+	}
+	return entra.Audience(b.Scope)
+}
+
+func (b *builder) managedIdentity(m *ManagedIdentity) (keyless.TokenSource, error) {
+	source := azhost.ManagedIdentity{
+		Resource: b.audience(), ClientID: m.ClientID, ObjectID: m.ObjectID, ResourceID: m.ResourceID,
+		Endpoint: first(m.Endpoint, b.getenv("AZURE_POD_IDENTITY_AUTHORITY_HOST")),
+	}
+	if b.AzureAD != nil {
+		source.ClientID = b.getenv("AZURE_CLIENT_ID")
+	}
+	b.answer = append(b.answer, "managed_identity", source.Resource, source.ClientID, source.ObjectID, source.ResourceID, source.Endpoint)
+	return source, b.valid("source.managed_identity", source.Validate())
+}
+
+func (b *builder) authority(app *Application, at string) (string, error) {
+	switch {
+	case app.AuthorityHost != "":
+		return app.AuthorityHost, nil
+	case app.Cloud != "":
+		authority, err := entra.AuthorityFor(app.Cloud)
+		return authority, b.valid(at+".cloud", err)
+	}
+	return b.getenv("AZURE_AUTHORITY_HOST"), nil
+}
+
+func (b *builder) clientSecret(c *ClientSecret, authority string, client *http.Client) (keyless.TokenSource, error) {
+	source := entra.ClientSecret{
+		TenantID: c.TenantID, ClientID: c.ClientID, Secret: c.ClientSecret.Value, SecretFile: c.ClientSecret.File,
+		Scope: b.scope(), Authority: authority, Client: client,
+	}
+	b.attempt = append(b.attempt, c.ClientSecret.Value.Reveal(), fileState(c.ClientSecret.File))
+	_, at := b.applicationOf()
+	return source, b.valid(at, source.Validate())
+}
+
+func (b *builder) certificate(c *Certificate, authority string, client *http.Client) (keyless.TokenSource, error) {
+	source := &entra.Certificate{
+		TenantID: c.TenantID, ClientID: c.ClientID, File: c.CertificateFile, KeyFile: c.KeyFile,
+		Password: c.Password.Value, PasswordFile: c.Password.File, SendChain: c.SendChain,
+		Scope: b.scope(), Authority: authority, Client: client,
+	}
+	b.attempt = append(b.attempt, c.Password.Value.Reveal(), fileState(c.Password.File), fileState(c.CertificateFile), fileState(c.KeyFile))
+	return source, b.valid("source.certificate", source.Validate())
+}
+
+func (b *builder) assertion(a *AssertionFile, authority string, client *http.Client) (keyless.TokenSource, error) {
+	source := entra.Assertion{
+		TenantID: a.TenantID, ClientID: a.ClientID, File: a.File,
+		Scope: b.scope(), Authority: authority, Client: client,
+	}
+	b.attempt = append(b.attempt, fileState(a.File))
+	return source, b.valid("source.assertion_file", source.Validate())
+}
+
+// fileState changes when the file does.
+func fileState(path string) string {
+	info, err := os.Stat(path)
+	if path == "" || err != nil {
+		return ""
+	}
+	return fmt.Sprint(path, info.Size(), info.ModTime().UnixNano())
+}
+
+func (b *builder) exchanger() (keyless.Exchanger, error) {
+	client, err := b.awsClient()
+	if err != nil {
+		return nil, err
+	}
+	ex := awssts.WebIdentity{
+		RoleARN: b.AWS.RoleARN, SessionName: b.AWS.SessionName, Duration: time.Duration(b.AWS.Duration),
+		Policy: b.AWS.SessionPolicy, PolicyARNs: b.AWS.PolicyARNs,
+		Region:   first(b.AWS.Region, b.getenv("AWS_REGION"), b.getenv("AWS_DEFAULT_REGION")),
+		FIPS:     b.AWS.FIPS || b.getenv("AWS_USE_FIPS_ENDPOINT") == "true",
+		Endpoint: first(b.AWS.STSEndpoint, b.getenv("AWS_ENDPOINT_URL_STS")),
+		Audience: b.audience(), ExpectedAudience: b.ExpectedAud, Client: client,
+	}
+	b.answer = append(b.answer, ex.RoleARN, ex.SessionName, ex.Duration.String(), ex.Policy, strings.Join(ex.PolicyARNs, " "),
+		ex.Region, strconv.FormatBool(ex.FIPS), ex.Endpoint, ex.ExpectedAudience)
+	if err := b.valid(b.pathOfRole(), ex.Validate()); err != nil {
+		return nil, err
+	}
+	return b.chain(ex)
+}
+
+func (b *builder) pathOfRole() string {
+	if b.AzureAD != nil {
+		return "role_arn"
+	}
+	return "aws"
+}
+
+func (b *builder) chain(ex awssts.WebIdentity) (keyless.Exchanger, error) {
+	hops := make([]awssts.AssumeRole, len(b.AWS.Chain))
+	for i, hop := range b.AWS.Chain {
+		hops[i] = awssts.AssumeRole{
+			RoleARN: hop.RoleARN, ExternalID: hop.ExternalID, SessionName: first(hop.SessionName, ex.SessionName),
+			Duration: time.Duration(hop.Duration), Region: ex.Region, FIPS: ex.FIPS, Endpoint: ex.Endpoint, Client: ex.Client,
+		}
+		b.answer = append(b.answer, hop.RoleARN, hop.ExternalID, hop.SessionName, hops[i].Duration.String())
+		if err := b.valid(fmt.Sprintf("aws.chain[%d]", i), hops[i].Validate()); err != nil {
+			return nil, err
+		}
+	}
+	return awssts.Chain(ex, hops...), nil
+}
+
+// valid makes what a far side's own rules forbid an error of the configuration.
+func (b *builder) valid(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return b.fail(path, "", "%s", err.Error())
+}
+
+func first(values ...string) string {
+	for _, value := range values {
+		if value != "" {
+			return value
+		}
+	}
+	return ""
+}
