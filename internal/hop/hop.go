@@ -14,7 +14,10 @@ import (
 
 // Failed is the error of a request that got no answer.
 func Failed(h keyless.Hop, op string, err error) *keyless.Error {
-	failed := &keyless.Error{Hop: h, Op: op, Temporary: true, Err: err}
+	failed := &keyless.Error{
+		Hop: h, Op: op, Temporary: true, Err: err,
+		Hint: "the far side could not be asked; is the address right, and is a proxy or firewall in the way?",
+	}
 	var redirect *wire.RedirectError
 	switch {
 	case errors.Is(err, context.Canceled):

@@ -1,7 +1,8 @@
 package wire
 
 import (
-	"net/url"
+	"fmt"
+	"html"
 	"regexp"
 	"strings"
 	"unicode"
@@ -37,11 +38,44 @@ func Quote(text string, secrets ...string) string {
 // Excerpt is the answer's body, made fit to print with [Quote].
 func (a *Answer) Excerpt(secrets ...string) string { return Quote(string(a.Body), secrets...) }
 
+// hide removes the secret as it is and as it looks after percent, HTML or JSON
+// encoding, or a mixture of them: a page that repeats a form has gone through some.
 func hide(text, secret string) string {
 	if len(secret) < 4 { // shorter ones would tear holes into ordinary words
 		return text
 	}
 	text = strings.ReplaceAll(text, secret, "[redacted]")
-	text = strings.ReplaceAll(text, url.QueryEscape(secret), "[redacted]")
-	return strings.ReplaceAll(text, url.PathEscape(secret), "[redacted]")
+	var pattern strings.Builder
+	for _, r := range secret {
+		pattern.WriteString(spellings(r))
+	}
+	encoded, err := regexp.Compile(pattern.String())
+	if err != nil { // too long for a pattern; such secrets are JWTs, which Quote knows
+		return text
+	}
+	return encoded.ReplaceAllLiteralString(text, "[redacted]")
+}
+
+func spellings(r rune) string {
+	plain := regexp.QuoteMeta(string(r))
+	if unicode.IsLetter(r) && r < utf8.RuneSelf || unicode.IsDigit(r) {
+		return plain
+	}
+	var percent strings.Builder
+	for _, b := range []byte(string(r)) {
+		fmt.Fprintf(&percent, "%%%02x", b)
+	}
+	forms := []string{
+		plain, `\\` + plain, regexp.QuoteMeta(html.EscapeString(string(r))), "(?i:" + percent.String() + ")",
+		fmt.Sprintf(`(?i:\\u%04x|&#x0*%x;)`, r, r), fmt.Sprintf("&#0*%d;", r),
+	}
+	switch r {
+	case ' ':
+		forms = append(forms, `\+`)
+	case '"':
+		forms = append(forms, "&quot;")
+	case '\'':
+		forms = append(forms, "&apos;")
+	}
+	return "(?:" + strings.Join(forms, "|") + ")"
 }
