@@ -1,6 +1,7 @@
 package awssts
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -127,7 +128,7 @@ func (c call) refusal(answer *wire.Answer) *keyless.Error {
 	if ok {
 		e.Code, e.Message = c.code(f), c.message(f)
 	} else {
-		e.Code, e.Message = "HTTP "+strconv.Itoa(answer.Status), answer.Excerpt(c.secrets...)
+		e.Code, e.Message = "HTTP "+strconv.Itoa(answer.Status), excerpt(answer, c.secrets)
 	}
 	e.Temporary = temporary(answer.Status, e.Code, f.Message)
 	e.Hint = c.hint(e)
@@ -135,6 +136,14 @@ func (c call) refusal(answer *wire.Answer) *keyless.Error {
 		e.Hint = hop.ClockHint(answer, time.Now(), e.Hint)
 	}
 	return e
+}
+
+// excerpt is empty for what may be credentials in spite of all.
+func excerpt(answer *wire.Answer, secrets []string) string {
+	if bytes.Contains(answer.Body, []byte("Credentials>")) {
+		return ""
+	}
+	return answer.Excerpt(secrets...)
 }
 
 // code is the far side's, but for one that MinIO spells like the code for expired

@@ -4,6 +4,7 @@
 package oauth
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func (n *number) UnmarshalJSON(raw []byte) error {
 func Token(body []byte, obtained time.Time) (keyless.Token, error) {
 	var a answer
 	if err := json.Unmarshal(body, &a); err != nil {
-		return keyless.Token{}, fmt.Errorf("the answer is no token: %w", plain(err))
+		return keyless.Token{}, fmt.Errorf("the answer is no token: %w", plain(err, body))
 	}
 	if err := a.check(); err != nil {
 		return keyless.Token{}, err
@@ -109,14 +110,21 @@ func (a answer) refreshAt(obtained, expiry time.Time) time.Time {
 	return at
 }
 
+var (
+	errNotJSON = errors.New("not JSON")
+	errCutOff  = errors.New("JSON that is cut off")
+)
+
 // plain words what encoding/json says without repeating any of the input.
-func plain(err error) error {
+func plain(err error, body []byte) error {
 	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		return errors.New("not JSON, or cut off")
-	}
 	var kind *json.UnmarshalTypeError
-	if errors.As(err, &kind) {
+	switch {
+	case errors.As(err, &syntax) && syntax.Offset >= int64(len(body)) && bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")):
+		return errCutOff
+	case errors.As(err, &syntax):
+		return errNotJSON
+	case errors.As(err, &kind):
 		return fmt.Errorf("unexpected JSON %s", kind.Value)
 	}
 	return errNumber

@@ -1,7 +1,9 @@
 package oauth
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -102,24 +104,58 @@ func Error(op string, a *wire.Answer, secrets ...string) *keyless.Error {
 	}
 	f, ok := ParseFailure(a.Body)
 	if !ok {
-		e.Code, e.Message = "HTTP "+strconv.Itoa(a.Status), a.Excerpt(secrets...)
+		e.Code, e.Message, e.Hint = "HTTP "+strconv.Itoa(a.Status), excerpt(a, secrets), statusHint(a.Status)
 		return e
 	}
 	e.Code, e.Message, e.Hint = f.Code(), f.Message(secrets...), Hint(f.number())
 	e.Temporary = e.Temporary || f.temporary()
+	if e.Hint == "" {
+		e.Hint = f.hint(e.Temporary)
+	}
 	return e
 }
 
-// Garbage words a 200 that holds no token: HTML of a captive portal, an empty
-// token, JSON cut off.
-func Garbage(op string, a *wire.Answer, err error, secrets ...string) *keyless.Error {
-	e := &keyless.Error{
-		Hop: keyless.HopSource, Op: op, Err: err,
-		Hint: "the address answers, but not like a token endpoint; is the address right, and is a proxy or captive portal answering in its place?",
+const (
+	hintBusy    = "the far side is busy or out of order; it was asked several times, and may answer later"
+	hintRefused = "the far side refused this identity; its message says why"
+	hintOther   = "the address answers, but not like a token endpoint; is the address right, and is a proxy or captive portal answering in its place?"
+)
+
+// hint is for codes that Hint does not know.
+func (f Failure) hint(temporary bool) string {
+	switch {
+	case temporary:
+		return hintBusy
+	case f.number() != 0:
+		return "look the code up at https://login.microsoftonline.com/error?code=" + strconv.Itoa(f.number())
 	}
-	kind, _, _ := strings.Cut(a.Header.Get("Content-Type"), ";")
-	if kind != "" && !strings.Contains(kind, "json") {
-		e.Message = "the answer is " + strconv.Quote(wire.Quote(kind, secrets...)) + " that begins " + strconv.Quote(begin(a.Excerpt(secrets...)))
+	return hintRefused
+}
+
+func statusHint(status int) string {
+	if status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500 {
+		return hintBusy
+	}
+	return hintOther
+}
+
+// excerpt is empty for what may be a token in spite of all.
+func excerpt(a *wire.Answer, secrets []string) string {
+	if bytes.Contains(a.Body, []byte("access_token")) {
+		return ""
+	}
+	return a.Excerpt(secrets...)
+}
+
+// Garbage words a 200 that holds no token: HTML of a captive portal, an empty
+// token, JSON cut off. Only the last is worth another try.
+func Garbage(op string, a *wire.Answer, err error, secrets ...string) *keyless.Error {
+	e := &keyless.Error{Hop: keyless.HopSource, Op: op, Err: err, Hint: hintOther, Temporary: errors.Is(err, errCutOff)}
+	if page := bytes.TrimSpace(a.Body); len(page) > 0 && page[0] == '<' {
+		e.Message = "the answer is a page that begins " + strconv.Quote(begin(excerpt(a, secrets)))
+	}
+	if e.Temporary {
+		e.Hint = "the connection loses data; is a proxy in the way?"
 	}
 	return e
 }

@@ -36,6 +36,9 @@ func Hint(aadsts int) string {
 		50166:   "Entra could not fetch the assertion issuer's OpenID configuration or keys; they must be public, on https",
 		90061:   "Entra could not fetch the assertion issuer's OpenID configuration or keys; they must be public, on https",
 		53003:   "a Conditional Access policy for workload identities blocks this sign-in",
+		700021:  "the assertion is not the application's own: its issuer and subject must be client_id",
+		700023:  "the assertion is for another token endpoint; check the authority and tenant_id",
+		50027:   "the assertion is no JWT that Entra takes",
 		7000112: "the application is disabled in this tenant",
 	}[aadsts]
 }

@@ -1,0 +1,28 @@
+package entra_test
+
+import (
+	"testing"
+
+	keyless "github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/entra"
+	"github.com/keyless-id/keyless/internal/sourcetest"
+)
+
+const (
+	tenantID = "22222222-2222-2222-2222-222222222222"
+	clientID = "33333333-3333-3333-3333-333333333333"
+	scope    = "api://11111111-1111-1111-1111-111111111111/.default"
+	hunter2  = `hunter2~&"<ö>'+ /=%41\hunter3` // all that encodings change
+)
+
+func TestClientSecretKeepsTheContract(t *testing.T) {
+	sourcetest.Run(t, sourcetest.Contract{
+		New: func(far sourcetest.Far) keyless.TokenSource {
+			return entra.ClientSecret{
+				TenantID: tenantID, ClientID: clientID, Scope: scope,
+				Secret: keyless.NewSecret(hunter2), Authority: far.Address, Client: far.Client,
+			}
+		},
+		Secrets: []string{"hunter2", "hunter3"},
+	})
+}
