@@ -171,7 +171,7 @@ func (s *story) source(ctx context.Context, step *step) (err error) {
 	step.tell("aud", "%s", strings.Join(claims.Audience, " "))
 	step.tell("sub", "%s   (object id of the identity)", claims.Subject)
 	step.tell("ver", "%s", claims.Version)
-	step.tell("lives", "%s", time.Until(s.token.Expiry).Round(time.Minute))
+	step.tell("lives", "%s", span(time.Until(s.token.Expiry)))
 	return nil
 }
 
@@ -182,7 +182,7 @@ func (s *story) exchange(ctx context.Context, step *step) (err error) {
 	step.tell("asked", "AssumeRoleWithWebIdentity %s", sandbox.DemoRoleARN)
 	step.tell("access key", "%s", abbreviate(s.credentials.AccessKeyID))
 	step.tell("secret", "%v", s.credentials.SecretAccessKey)
-	step.tell("lives", "%s, until %s", time.Until(s.credentials.Expiry).Round(time.Minute), s.credentials.Expiry.UTC().Format(time.RFC3339))
+	step.tell("lives", "%s, until %s", span(time.Until(s.credentials.Expiry)), s.credentials.Expiry.UTC().Format(time.RFC3339))
 	return nil
 }
 
@@ -248,4 +248,9 @@ func abbreviate(id string) string {
 		return id
 	}
 	return id[:4] + "…" + id[len(id)-4:]
+}
+
+// span is d to the minute, as a person writes it.
+func span(d time.Duration) string {
+	return strings.TrimSuffix(strings.TrimSuffix(d.Round(time.Minute).String(), "0s"), "0m")
 }

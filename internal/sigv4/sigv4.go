@@ -31,6 +31,9 @@ type Scope struct {
 // X-Amz-Security-Token to request, whose body is to be body.
 func Sign(ctx context.Context, request *http.Request, body []byte, keys Keys, scope Scope) error {
 	sum := sha256.Sum256(body)
+	if scope.Service == "s3" { // which alone wants the hash as a header too
+		request.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(sum[:]))
+	}
 	credentials := aws.Credentials{AccessKeyID: keys.AccessKeyID, SecretAccessKey: keys.SecretAccessKey, SessionToken: keys.SessionToken}
 	return v4.NewSigner().SignHTTP(ctx, credentials, request, hex.EncodeToString(sum[:]), scope.Service, scope.Region, scope.Time)
 }

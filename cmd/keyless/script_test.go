@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/keyless-id/keyless/sandbox"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"keyless": main})
+}
+
+// TestScripts runs testdata/script/*.txtar, each a story with a sandbox of its own.
+// $SANDBOX is the sandbox's folder; the environment leads to it and to nothing else.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:   "testdata/script",
+		Setup: setUp,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    exits,
+			"requests": requests,
+			"fault":    fault,
+			"mend":     mend,
+			"parallel": parallel,
+			"replace":  replace,
+			"nosecret": noSecret,
+		},
+	})
+}
+
+type groundKey struct{}
+
+func setUp(env *testscript.Env) error {
+	g, err := newPlayground(filepath.Join(env.WorkDir, ".sandbox"), "127.0.0.1:0", sandbox.Options{})
+	if err != nil {
+		return err
+	}
+	env.Defer(func() { _ = g.remove() })
+	env.Values[groundKey{}] = g
+	env.Vars = append(env.Vars, g.env()...)
+	env.Vars = append(env.Vars, "SANDBOX="+g.dir, "IMDS="+g.URL(sandbox.IMDS), "ENTRA="+g.URL(sandbox.Entra), "STS="+g.URL(sandbox.STS),
+		"AUDIENCE="+sandbox.DemoAudience, "ROLE="+sandbox.DemoRoleARN, "OTHER_ROLE="+sandbox.DemoOtherARN,
+		"TENANT="+sandbox.DemoTenantID, "APP="+sandbox.DemoAppClientID, "SECRET="+sandbox.DemoAppSecret)
+	return nil
+}
+
+func ground(ts *testscript.TestScript) *playground {
+	return ts.Value(groundKey{}).(*playground) //nolint:forcetypeassert // setUp put it there
+}
+
+// exits CODE COMMAND…: the command must end with that code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exited *exec.ExitError
+	if errors.As(err, &exited) {
+		got = exited.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// requests HOP N: the far side has seen N requests.
+func requests(ts *testscript.TestScript, _ bool, args []string) {
+	if got := fmt.Sprint(ground(ts).Requests(sandbox.Hop(args[0]))); got != args[1] {
+		ts.Fatalf("%s has seen %s requests, want %s", args[0], got, args[1])
+	}
+}
+
+// fault SPEC: as sandbox --fault.
+func fault(ts *testscript.TestScript, _ bool, args []string) { ts.Check(ground(ts).breakHop(args[0])) }
+
+// mend ends all faults.
+func mend(ts *testscript.TestScript, _ bool, _ []string) { ground(ts).ClearFaults() }
+
+// parallel N COMMAND…: all must succeed and print the same.
+func parallel(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	outputs := make([]bytes.Buffer, n)
+	var failed sync.Map
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			command := exec.CommandContext(ctx, args[1], args[2:]...)
+			command.Env = scriptEnv(ts)
+			command.Dir = ts.MkAbs(".")
+			command.Stdout, command.Stderr = &outputs[i], &outputs[i]
+			if err := command.Run(); err != nil {
+				failed.Store(i, err)
+			}
+		})
+	}
+	wg.Wait()
+	failed.Range(func(i, err any) bool {
+		ts.Fatalf("run %v: %v\n%s", i, err, outputs[i.(int)].String()) //nolint:forcetypeassert // stored above
+		return false
+	})
+	for i := range n {
+		if !bytes.Equal(outputs[i].Bytes(), outputs[0].Bytes()) {
+			ts.Fatalf("run %d printed something else", i)
+		}
+	}
+}
+
+// scriptEnv is the script's environment for a command that testscript does not start.
+func scriptEnv(ts *testscript.TestScript) []string {
+	names := []string{"PATH", "HOME", "TMPDIR"}
+	for _, variable := range ground(ts).env() {
+		name, _, _ := strings.Cut(variable, "=")
+		names = append(names, name)
+	}
+	env := make([]string, len(names))
+	for i, name := range names {
+		env[i] = name + "=" + ts.Getenv(name)
+	}
+	return env
+}
+
+// replace FILE OLD NEW: in a file, with variables expanded.
+func replace(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	data, err := os.ReadFile(path)
+	ts.Check(err)
+	if !strings.Contains(string(data), args[1]) {
+		ts.Fatalf("%s does not contain %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(path, []byte(strings.ReplaceAll(string(data), args[1], args[2])), 0o600))
+}
+
+// nosecret: the last command's stderr holds no secret value that the far sides know.
+func noSecret(ts *testscript.TestScript, _ bool, _ []string) {
+	text := ts.ReadFile("stderr")
+	for _, secret := range []string{sandbox.DemoAppSecret, "eyJ", "PRIVATE KEY", "IQoJ"} {
+		if strings.Contains(text, secret) {
+			ts.Fatalf("stderr shows %q:\n%s", secret, text)
+		}
+	}
+}
