@@ -22,14 +22,9 @@ var fars = []far{
 		return c.URL(sandbox.STS), c.URL(sandbox.S3)
 	}},
 	{name: "minio", bucket: "from-minio", start: func(t *testing.T, c *cloud) (string, string) {
-		minio := startMinIO(t, configURL(c), audience)
+		minio := startMinIO(t, c, audience)
 		return minio, minio
 	}},
-}
-
-// configURL is where an OpenID provider finds the issuer's keys.
-func configURL(c *cloud) string {
-	return c.URL(sandbox.Entra) + "/" + tenantID + "/.well-known/openid-configuration"
 }
 
 func TestAWSClientsListBucketsThroughCredentialProcess(t *testing.T) {

@@ -13,28 +13,32 @@ import (
 // delivery itself, so only stderr counts.
 func TestNoSecretLeaves(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t)
-	w := newWorkload(t, c, c.URL(sandbox.STS))
-	secrets := knownSecrets(t, c, w)
-
-	breakage := map[string]struct {
-		hop   sandbox.Hop
-		fault sandbox.Fault
+	all := []string{"system", "app", "cert", "chain"}
+	breakage := []struct {
+		name     string
+		hop      sandbox.Hop
+		fault    sandbox.Fault
+		profiles []string
 	}{
-		"entra refuses":   {sandbox.Entra, sandbox.Fault{Code: "AADSTS7000215", Status: 401}},
-		"entra says html": {sandbox.Entra, sandbox.Fault{Body: "<html>hello</html>"}},
-		"entra echoes":    {sandbox.Entra, sandbox.Fault{Status: 400, Body: `{"error":"invalid_client","error_description":"` + clientSecret + `"}`}},
-		"imds is gone":    {sandbox.IMDS, sandbox.Fault{Reset: true}},
-		"sts refuses":     {sandbox.STS, sandbox.Fault{Code: "AccessDenied", Status: 403}},
-		"sts is cut off":  {sandbox.STS, sandbox.Fault{Truncate: true}},
-		"sts says html":   {sandbox.STS, sandbox.Fault{Body: "<html>hello</html>"}},
-		"sts resets":      {sandbox.STS, sandbox.Fault{Reset: true}},
+		{"entra refuses", sandbox.Entra, sandbox.Fault{Code: "AADSTS7000215", Status: 401}, all},
+		{"entra says html", sandbox.Entra, sandbox.Fault{Body: "<html>hello</html>"}, all},
+		{"entra says the secret", sandbox.Entra, sandbox.Fault{
+			Status: 400, Body: `{"error":"invalid_client","error_description":"no ` + clientSecret + `"}`,
+		}, []string{"app", "chain"}},
+		{"imds is gone", sandbox.IMDS, sandbox.Fault{Reset: true}, []string{"system"}},
+		{"sts refuses", sandbox.STS, sandbox.Fault{Code: "AccessDenied", Status: 403}, all},
+		{"sts is cut off", sandbox.STS, sandbox.Fault{Truncate: true}, all},
+		{"sts says html", sandbox.STS, sandbox.Fault{Body: "<html>hello</html>"}, all},
+		{"sts resets", sandbox.STS, sandbox.Fault{Reset: true}, all},
 	}
-	for name, broken := range breakage {
-		t.Run(name, func(t *testing.T) {
+	for _, broken := range breakage {
+		t.Run(broken.name, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t)
+			w := newWorkload(t, c, c.URL(sandbox.STS))
+			secrets := knownSecrets(t, c, w)
 			c.SetFault(broken.hop, broken.fault)
-			defer c.ClearFaults()
-			for _, profile := range []string{"system", "app", "cert", "chain"} {
+			for _, profile := range broken.profiles {
 				got := w.keyless(t, "credential-process", profile, "--no-cache")
 				wantNone(t, secrets, got.stderr)
 				if got.code != 0 {
@@ -43,7 +47,14 @@ func TestNoSecretLeaves(t *testing.T) {
 			}
 		})
 	}
+}
 
+// TestNoSecretInHelpAndUsage looks at what keyless says about itself.
+func TestNoSecretInHelpAndUsage(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	w := newWorkload(t, c, c.URL(sandbox.STS))
+	secrets := knownSecrets(t, c, w)
 	t.Run("wrong usage", func(t *testing.T) {
 		for _, args := range [][]string{
 			{"credential-process", "no-such-profile"},

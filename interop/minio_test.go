@@ -3,34 +3,36 @@ package interop_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"net"
-	"net/http"
 	"os/exec"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/keyless-id/keyless/sandbox"
 )
 
-// startMinIO runs a MinIO server that trusts the issuer whose configuration is at
-// configURL for one audience, and takes the name of its own policy from the
-// token's roles claim. It returns the server's address, which is STS and S3.
-func startMinIO(t *testing.T, configURL, audience string) string {
+// startMinIO runs a MinIO server that trusts the cloud's issuer for one audience,
+// and takes the name of its own policy from the token's roles claim. It returns
+// the server's address, which is STS and S3.
+func startMinIO(t *testing.T, c *cloud, audience string) string {
 	t.Helper()
 	binary := installed(t, "MinIO", "bin/minio")
 	address := freeAddress(t)
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()),
 		binary, "server", "--quiet", "--address", address, t.TempDir())
 	cmd.Env = bareEnvironment(t).with(environment{
-		"MINIO_ROOT_USER":                      "rootroot",
-		"MINIO_ROOT_PASSWORD":                  "hunter2-root",
-		"MINIO_BROWSER":                        "off",
-		"MINIO_UPDATE":                         "off",
-		"MINIO_CI_CD":                          "1",
-		"MINIO_IDENTITY_OPENID_CONFIG_URL":     configURL,
-		"MINIO_IDENTITY_OPENID_CLIENT_ID":      audience,
-		"MINIO_IDENTITY_OPENID_CLAIM_NAME":     "roles",
-		"MINIO_IDENTITY_OPENID_CLAIM_USERINFO": "",
+		"MINIO_ROOT_USER":                  "rootroot",
+		"MINIO_ROOT_PASSWORD":              "hunter2-root",
+		"MINIO_BROWSER":                    "off",
+		"MINIO_UPDATE":                     "off",
+		"MINIO_CI_CD":                      "1",
+		"MINIO_IDENTITY_OPENID_CONFIG_URL": configURL(c),
+		"MINIO_IDENTITY_OPENID_CLIENT_ID":  audience,
+		"MINIO_IDENTITY_OPENID_CLAIM_NAME": "roles",
 	}).list()
 	log := &lockedBuffer{}
 	cmd.Stdout, cmd.Stderr = log, log
@@ -45,10 +47,42 @@ func startMinIO(t *testing.T, configURL, audience string) string {
 		}
 	})
 	url := "http://" + address
-	if err := ready(t.Context(), url+"/minio/health/ready", 30*time.Second); err != nil {
-		t.Fatalf("MinIO: %v\n%s", err, log)
+	if err := waitForMinIO(t, c, url); err != nil {
+		t.Fatalf("MinIO is not ready: %v\n%s", err, log)
 	}
 	return url
+}
+
+// configURL is where an OpenID provider's configuration is.
+func configURL(c *cloud) string {
+	return c.URL(sandbox.Entra) + "/" + tenantID + "/.well-known/openid-configuration"
+}
+
+// waitForMinIO waits until the server trades a token. Its health check is content
+// before it has read its policies.
+func waitForMinIO(t *testing.T, c *cloud, url string) error {
+	t.Helper()
+	client := sts.New(sts.Options{
+		Region: region, BaseEndpoint: aws.String(url), Credentials: aws.AnonymousCredentials{}, Retryer: aws.NopRetryer{},
+	})
+	token := subjectToken(t, c, sandbox.Sound, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := client.AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
+			RoleArn: aws.String(roleARN), RoleSessionName: aws.String("ready"), WebIdentityToken: aws.String(token),
+		})
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // freeAddress returns a loopback address that nobody listens on.
@@ -60,31 +94,6 @@ func freeAddress(t *testing.T) string {
 	}
 	defer func() { _ = listener.Close() }()
 	return listener.Addr().String()
-}
-
-// ready waits until url answers 200.
-func ready(ctx context.Context, url string, limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		if response, err := http.DefaultClient.Do(request); err == nil {
-			_ = response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready after %s", url, limit)
-		}
-	}
 }
 
 // lockedBuffer collects what a process says while a test reads it.

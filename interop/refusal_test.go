@@ -22,7 +22,7 @@ const (
 func TestMinIORefuses(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
-	minio := startMinIO(t, configURL(c), audience)
+	minio := startMinIO(t, c, audience)
 
 	for _, forged := range []struct {
 		flaw  sandbox.Flaw
@@ -55,7 +55,7 @@ func TestMinIORefuses(t *testing.T) {
 func TestMinIORefusesAnExpiredToken(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
-	minio := startMinIO(t, configURL(c), audience)
+	minio := startMinIO(t, c, audience)
 	newWorkload(t, c, minio).keyless(t, "credential-process", "app").wantSuccess(t)
 
 	c.SetSkew(sandbox.Entra, -2*time.Hour)
