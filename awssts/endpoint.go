@@ -23,7 +23,7 @@ func partitions() []partition {
 		{name: "aws", regions: region(`(us|eu|ap|sa|ca|me|af|il|mx)`), suffix: "amazonaws.com", dualStack: "api.aws", region: "us-east-1"},
 		{name: "aws-cn", regions: region(`cn`), suffix: "amazonaws.com.cn", dualStack: "api.amazonwebservices.com.cn", region: "cn-northwest-1"},
 		{name: "aws-us-gov", regions: region(`us-gov`), suffix: "amazonaws.com", dualStack: "api.aws", region: "us-gov-west-1", plainFIPS: true},
-		{name: "aws-eusc", regions: region(`eusc`), suffix: "amazonaws.eu", dualStack: "api.amazonwebservices.eu", region: "eusc-de-east-1"},
+		{name: "aws-eusc", regions: region(`eusc-[a-z]+`), suffix: "amazonaws.eu", dualStack: "api.amazonwebservices.eu", region: "eusc-de-east-1"},
 		{name: "aws-iso", regions: region(`us-iso`), suffix: "c2s.ic.gov", dualStack: "api.aws.ic.gov", region: "us-iso-east-1"},
 		{name: "aws-iso-b", regions: region(`us-isob`), suffix: "sc2s.sgov.gov", dualStack: "api.aws.scloud", region: "us-isob-east-1"},
 		{name: "aws-iso-e", regions: region(`eu-isoe`), suffix: "cloud.adc-e.uk", dualStack: "api.cloud-aws.adc-e.uk", region: "eu-isoe-west-1"},

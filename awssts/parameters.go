@@ -66,7 +66,7 @@ func (r role) checkARN() error {
 		return errors.New("no role ARN")
 	case len(r.arn) < minARN || len(r.arn) > maxARN:
 		return fmt.Errorf("role ARN %q: want %d to %d characters", wire.Quote(r.arn), minARN, maxARN)
-	case r.endpoint != "" && anyARN.MatchString(r.arn):
+	case r.foreign():
 		return nil
 	case !roleARN.MatchString(r.arn):
 		return fmt.Errorf("role ARN %q: want arn:aws:iam::ACCOUNT:role/NAME with an account of 12 digits", wire.Quote(r.arn))
@@ -115,7 +115,7 @@ func (r role) checkPolicy() error {
 		return fmt.Errorf("%d policy ARNs: want %d at most", len(r.policyARNs), maxPolicies)
 	}
 	for _, arn := range r.policyARNs {
-		if r.endpoint == "" && !policyARN.MatchString(arn) {
+		if !r.foreign() && !policyARN.MatchString(arn) {
 			return fmt.Errorf("policy ARN %q: want arn:aws:iam::ACCOUNT:policy/NAME", wire.Quote(arn))
 		}
 	}
@@ -159,6 +159,12 @@ func (r role) form(action, session string) url.Values {
 		form.Set("PolicyArns.member."+strconv.Itoa(i+1)+".arn", arn)
 	}
 	return form
+}
+
+// foreign reports whether the role is not AWS's: other implementations of STS, at an
+// address of their own, have ARNs of their own.
+func (r role) foreign() bool {
+	return r.endpoint != "" && anyARN.MatchString(r.arn) && !strings.HasPrefix(r.arn, "arn:aws")
 }
 
 // account is the role's account; empty for ARNs that are not AWS's.
