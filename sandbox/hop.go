@@ -67,6 +67,7 @@ func (s *Sandbox) Handler(h Hop) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
 		actual := actualHop(h, r)
+		w.Header().Set("Date", s.now(actual).UTC().Format(http.TimeFormat)) // clients compare clocks by it
 		if fault := s.arrive(actual, r); fault != nil {
 			s.play(fault, actual, serve, w, r)
 			return
