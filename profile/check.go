@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -35,7 +36,9 @@ func (c *checker) check(node *yaml.Node, t reflect.Type, path string) error {
 		return c.fail(node, path, "", "aliases (*name) are not used here")
 	case t == secretType:
 		return c.secret(node, path)
-	case t == durationType || t.Kind() == reflect.String:
+	case t == durationType:
+		return c.duration(node, path)
+	case t.Kind() == reflect.String:
 		return c.scalar(node, path, "a text")
 	case t.Kind() == reflect.Bool:
 		return c.boolean(node, path)
@@ -52,6 +55,16 @@ func (c *checker) check(node *yaml.Node, t reflect.Type, path string) error {
 func (c *checker) scalar(node *yaml.Node, path, want string) error {
 	if node.Kind != yaml.ScalarNode || node.Tag == "!!null" {
 		return c.fail(node, path, "", "want %s, not %s", want, kind(node))
+	}
+	return nil
+}
+
+func (c *checker) duration(node *yaml.Node, path string) error {
+	if err := c.scalar(node, path, "a time span"); err != nil {
+		return err
+	}
+	if _, err := time.ParseDuration(node.Value); err != nil && !reference.MatchString(node.Value) {
+		return c.fail(node, path, "for example 90m or 1h30m", "%q is no time span", node.Value)
 	}
 	return nil
 }

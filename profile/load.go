@@ -72,7 +72,7 @@ func (s *Selected) fill(node *yaml.Node, getenv func(string) string) error {
 	s.Used = x.used
 	s.note(node, "")
 	if err := node.Decode(&s.Profile); err != nil {
-		return s.fail("", "", "%s", strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " "))
+		return s.fail("", "", "%s", yamlWords(err))
 	}
 	return s.validate()
 }

@@ -1,8 +1,10 @@
 package profile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -75,11 +77,14 @@ func Parse(path string, data []byte) (*Config, error) {
 		return nil, &Error{File: path, Message: fmt.Sprintf("larger than %d bytes", maxFile)}
 	}
 	var document yaml.Node
-	if err := yaml.Unmarshal(data, &document); err != nil {
-		return nil, &Error{File: path, Message: strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " ")}
-	}
-	if len(document.Content) == 0 {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	switch err := decoder.Decode(&document); {
+	case errors.Is(err, io.EOF) || err == nil && len(document.Content) == 0:
 		return nil, &Error{File: path, Message: "the file is empty", Hint: "it starts with profiles:"}
+	case err != nil:
+		return nil, &Error{File: path, Message: yamlWords(err)}
+	case !errors.Is(decoder.Decode(new(yaml.Node)), io.EOF):
+		return nil, &Error{File: path, Message: "more than one document in it"}
 	}
 	c := &checker{file: path}
 	root := document.Content[0]
@@ -87,6 +92,11 @@ func Parse(path string, data []byte) (*Config, error) {
 		return nil, err
 	}
 	return &Config{Path: path, Warnings: c.warnings, root: root}, nil
+}
+
+// yamlWords is a parser's error on one line.
+func yamlWords(err error) string {
+	return strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " ")
 }
 
 // Names lists the profiles in the order of the file.

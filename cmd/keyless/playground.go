@@ -28,7 +28,7 @@ func newPlayground(dir, addr string, opts sandbox.Options) (*playground, error) 
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	key, certificate, err := newCertificate()
+	key, certificate, err := newCertificate(time.Now().Add(24 * time.Hour))
 	if err != nil {
 		return nil, err
 	}
@@ -53,15 +53,16 @@ func worldWith(certificate []byte) sandbox.World {
 	return world
 }
 
-// newCertificate makes the demo application's certificate, and PEM of it with its key.
-func newCertificate() (file, der []byte, err error) {
+// newCertificate makes a certificate for the demo application that is valid until
+// end, and PEM of it with its key.
+func newCertificate(end time.Time) (file, der []byte, err error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return nil, nil, err
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "keyless-demo"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		NotBefore: end.Add(-48 * time.Hour), NotAfter: end,
 	}
 	der, err = x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {

@@ -30,14 +30,16 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata/script",
 		Setup: setUp,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":    exits,
-			"requests": requests,
-			"fault":    fault,
-			"mend":     mend,
-			"parallel": parallel,
-			"replace":  replace,
-			"nosecret": noSecret,
+			"exits":       exits,
+			"requests":    requests,
+			"fault":       fault,
+			"mend":        mend,
+			"parallel":    parallel,
+			"replace":     replace,
+			"nosecret":    noSecret,
+			"certificate": writeCertificate,
 		},
+		Condition: condition,
 	})
 }
 
@@ -159,4 +161,27 @@ func noSecret(ts *testscript.TestScript, _ bool, _ []string) {
 			ts.Fatalf("stderr shows %q:\n%s", secret, text)
 		}
 	}
+}
+
+// certificate FILE LIFE: a certificate with its key that Entra does not know, which
+// ends after LIFE.
+func writeCertificate(ts *testscript.TestScript, _ bool, args []string) {
+	life, err := time.ParseDuration(args[1])
+	ts.Check(err)
+	file, _, err := newCertificate(time.Now().Add(life))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), file, 0o600))
+}
+
+// condition knows [namespaces]: a user may mount in a namespace of its own. Where CI
+// runs it must be so.
+func condition(name string) (bool, error) {
+	if name != "namespaces" {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	err := exec.CommandContext(context.Background(), "unshare", "-rm", "true").Run()
+	if err != nil && os.Getenv("CI") == "true" {
+		return false, fmt.Errorf("unshare -rm: %w", err)
+	}
+	return err == nil, nil
 }
