@@ -24,6 +24,9 @@ func Failed(h keyless.Hop, op string, err error) *keyless.Error {
 		failed.Hint = "the caller gave up before the answer came"
 	case errors.Is(err, context.DeadlineExceeded):
 		failed.Hint = "no answer in time; is the address right, and is a proxy or firewall in the way?"
+	case errors.Is(err, wire.ErrNotLocal):
+		failed.Temporary = false
+		failed.Hint = "an identity endpoint is on this machine or its link; for another address give the source a client of its own"
 	case wire.Untrusted(err):
 		failed.Temporary = false
 		failed.Hint = "the certificate is not trusted: for a private CA set ca_file in the profile, or SSL_CERT_FILE; if it is said to be expired, check this machine's clock"

@@ -64,7 +64,8 @@ func proxy(request *http.Request) (*url.URL, error) {
 	return http.ProxyFromEnvironment(request)
 }
 
-var errNotLocal = errors.New("not a loopback or link-local address")
+// ErrNotLocal is what the client of [Local] says of any other address.
+var ErrNotLocal = errors.New("not a loopback or link-local address")
 
 func onlyLocal(_, address string, _ syscall.RawConn) error {
 	host, _, err := net.SplitHostPort(address)
@@ -72,7 +73,7 @@ func onlyLocal(_, address string, _ syscall.RawConn) error {
 		return err
 	}
 	if !isLocalName(host) {
-		return errNotLocal
+		return ErrNotLocal
 	}
 	return nil
 }
