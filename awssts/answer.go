@@ -89,6 +89,9 @@ func parseCredentials(body []byte, roleARN string, obtained time.Time) (keyless.
 
 func (r result) credentials(roleARN string, obtained time.Time) (keyless.Credentials, error) {
 	keys := r.Credentials
+	for _, value := range []*string{&keys.AccessKeyID, &keys.SecretAccessKey, &keys.SessionToken, &keys.Expiration} {
+		*value = strings.TrimSpace(*value) // the examples of the API reference break lines here
+	}
 	for name, value := range map[string]string{"AccessKeyId": keys.AccessKeyID, "SecretAccessKey": keys.SecretAccessKey, "SessionToken": keys.SessionToken} {
 		if value == "" || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
 			return keyless.Credentials{}, fmt.Errorf("the answer has no usable %s", name)

@@ -60,8 +60,8 @@ func read(answer *wire.Answer, obtained time.Time) (keyless.Token, error) {
 
 func refusal(answer *wire.Answer) *keyless.Error {
 	e := oauth.Error(opManagedIdentity, answer)
-	if e.Hint == "" {
-		e.Hint = hint(answer.Status, strings.ToLower(e.Code+" "+e.Message))
+	if own := hint(answer.Status, strings.ToLower(e.Code+" "+e.Message)); own != "" && !strings.HasPrefix(e.Code, "AADSTS") {
+		e.Hint = own
 	}
 	switch answer.Status {
 	case http.StatusGone:

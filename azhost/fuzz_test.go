@@ -1,0 +1,33 @@
+package azhost
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/keyless-id/keyless/internal/wire"
+)
+
+func FuzzIMDSAnswer(f *testing.F) {
+	f.Add([]byte(`{"access_token":"a.b.c","expires_in":"86399","expires_on":"4102444800","token_type":"Bearer"}`), 200)
+	f.Add([]byte(`{"error":"invalid_request","error_description":"Identity not found"}`), 400)
+	f.Add([]byte(`unreachable`), 403)
+	f.Add([]byte(``), 410)
+	f.Fuzz(func(t *testing.T, body []byte, status int) {
+		token, err := read(&wire.Answer{Status: status, Header: http.Header{}, Body: body}, time.Now())
+		if err == nil {
+			if status != 200 || token.Value.IsZero() || token.Expiry.IsZero() {
+				t.Errorf("status %d gave %+v", status, token)
+			}
+			return
+		}
+		if strings.ContainsFunc(err.Error(), func(r rune) bool { return !unicode.IsPrint(r) }) || len(err.Error()) > 4096 {
+			t.Errorf("not one printable line: %q", err)
+		}
+		if v := judge(err, 80*time.Second); v.Again {
+			t.Errorf("again after 80 s: %v", err)
+		}
+	})
+}
