@@ -10,6 +10,8 @@ import (
 	keyless "github.com/keyless-id/keyless"
 )
 
+//go:generate go test -run ^TestSchemaIsCurrent$ . -update
+
 // File is the configuration file.
 type File struct {
 	Profiles map[string]Profile `yaml:"profiles" doc:"Named identities and what to trade them for."`

@@ -57,13 +57,19 @@ func sourceSettings() []Setting {
 	var all []Setting
 	for _, source := range fieldsOf(reflect.TypeFor[Source]()) {
 		for _, s := range settingsOf(source.typ.Elem(), "source.*.") {
-			if !slices.ContainsFunc(all, func(known Setting) bool { return known.Flag == s.Flag }) {
+			at := slices.IndexFunc(all, func(known Setting) bool { return known.Flag == s.Flag })
+			switch {
+			case at < 0:
 				all = append(all, s)
+			case !strings.Contains(all[at].Doc, s.Doc):
+				all[at].Doc = strings.TrimSuffix(all[at].Doc, ".") + "; " + lowerFirst(s.Doc)
 			}
 		}
 	}
 	return all
 }
+
+func lowerFirst(text string) string { return strings.ToLower(text[:1]) + text[1:] }
 
 func settingsOf(t reflect.Type, prefix string) []Setting {
 	var all []Setting

@@ -13,6 +13,8 @@ import (
 	_ "github.com/keyless-id/keyless/internal/warm" // answers from the cache before main starts
 )
 
+//go:generate go test -run ^TestReferenceIsCurrent$ . -update
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
