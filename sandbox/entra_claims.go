@@ -44,17 +44,24 @@ const (
 	ExchangeClientID = "fb60f99c-7a34-4190-8149-302f77469936"
 )
 
-// firstParty are resources that every tenant has. Their ids are unverified,
+// firstParty knows resources that every tenant has. Their ids are unverified,
 // except for that of the token exchange.
-var firstParty = map[string]target{
-	resourceKey(ExchangeAudience):         {clientID: ExchangeClientID, name: "AAD Token Exchange", version: 2},
-	ExchangeClientID:                      {clientID: ExchangeClientID, name: "AAD Token Exchange", version: 2},
-	"https://management.azure.com":        {clientID: "797f4846-ba00-4fd7-ba43-dac1f8f63013", name: "Azure Resource Manager", version: 1},
-	"https://graph.microsoft.com":         {clientID: "00000003-0000-0000-c000-000000000000", name: "Microsoft Graph", version: 1},
-	"https://vault.azure.net":             {clientID: "cfa8b339-82a2-471a-a3c9-0fc0be7a4093", name: "Azure Key Vault", version: 1},
-	"https://storage.azure.com":           {clientID: "e406a681-f3d4-42a8-90b6-c2b029497af1", name: "Azure Storage", version: 1},
-	"https://monitor.azure.com":           {clientID: "be14bf7e-8ab4-49b0-9dc6-a0eddd6fa73e", name: "Azure Monitor", version: 1},
-	"https://management.core.windows.net": {clientID: "797f4846-ba00-4fd7-ba43-dac1f8f63013", name: "Azure Resource Manager", version: 1},
+func firstParty(key string) (target, bool) {
+	switch key {
+	case resourceKey(ExchangeAudience), ExchangeClientID:
+		return target{clientID: ExchangeClientID, name: "AAD Token Exchange", version: 2}, true
+	case "https://management.azure.com", "https://management.core.windows.net":
+		return target{clientID: "797f4846-ba00-4fd7-ba43-dac1f8f63013", name: "Azure Resource Manager", version: 1}, true
+	case "https://graph.microsoft.com":
+		return target{clientID: "00000003-0000-0000-c000-000000000000", name: "Microsoft Graph", version: 1}, true
+	case "https://vault.azure.net":
+		return target{clientID: "cfa8b339-82a2-471a-a3c9-0fc0be7a4093", name: "Azure Key Vault", version: 1}, true
+	case "https://storage.azure.com":
+		return target{clientID: "e406a681-f3d4-42a8-90b6-c2b029497af1", name: "Azure Storage", version: 1}, true
+	case "https://monitor.azure.com":
+		return target{clientID: "be14bf7e-8ab4-49b0-9dc6-a0eddd6fa73e", name: "Azure Monitor", version: 1}, true
+	}
+	return target{}, false
 }
 
 // resource finds what a token is asked for, by App ID URI or client id.
@@ -62,7 +69,7 @@ func (t *tenant) resource(requested string) (*target, bool) {
 	if app := t.resources[resourceKey(requested)]; app != nil {
 		return &target{requested, app.ClientID, app.Name, max(app.TokenVersion, 1), app}, true
 	}
-	known, found := firstParty[resourceKey(requested)]
+	known, found := firstParty(resourceKey(requested))
 	known.requested = requested
 	return &known, found
 }

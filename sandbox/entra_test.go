@@ -158,6 +158,7 @@ func TestTheClientMayComeInTheBasicHeader(t *testing.T) {
 
 func TestDiscoveryNamesTheRealIssuerAndTheCallersBase(t *testing.T) {
 	everyWay(t, func(t *testing.T, c *cloud) {
+		t.Helper()
 		for path, issuer := range map[string]string{"": sandbox.DemoIssuer, "/v2.0": sandbox.DemoV2Issuer} {
 			document := decode[map[string]any](t, c.get(t, c.entra+"/"+sandbox.DemoTenantID+path+"/.well-known/openid-configuration"))
 			if document["issuer"] != issuer {

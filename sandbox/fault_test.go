@@ -16,6 +16,7 @@ import (
 
 func TestEveryHopFailsInItsOwnWords(t *testing.T) {
 	everyWay(t, func(t *testing.T, c *cloud) {
+		t.Helper()
 		token := c.secretToken(t)
 		keys := c.assume(t, sandbox.DemoRoleARN, token)
 		ask := map[sandbox.Hop]func() answer{
@@ -69,6 +70,7 @@ func TestEveryHopFailsInItsOwnWords(t *testing.T) {
 
 func TestAnAnswerCutInHalfIsStillFramed(t *testing.T) {
 	everyWay(t, func(t *testing.T, c *cloud) {
+		t.Helper()
 		whole := c.imdsToken(t, goodQuery, "Metadata", "true")
 		c.SetFault(sandbox.IMDS, sandbox.Fault{Truncate: true})
 		half := c.imdsToken(t, goodQuery, "Metadata", "true")
@@ -80,17 +82,14 @@ func TestAnAnswerCutInHalfIsStillFramed(t *testing.T) {
 
 func TestAResetIsAReset(t *testing.T) {
 	everyWay(t, func(t *testing.T, c *cloud) {
+		t.Helper()
 		c.SetFault(sandbox.IMDS, sandbox.Fault{Reset: true, Times: 2})
 		for range 2 {
 			r, err := http.NewRequest(http.MethodGet, c.imds+"/metadata/identity/oauth2/token?"+goodQuery, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Without a body to send, the error is always that of reading.
-			response, err := (c.client.Transport).RoundTrip(r)
-			if err == nil {
-				response.Body.Close()
-			}
+			err = c.roundTrip(t, r)
 			if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
 				t.Errorf("%v", err)
 			}
@@ -118,7 +117,7 @@ func TestADelayPassesInTheTimeOfTheTestAndEndsWithTheCaller(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = c.client.Transport.RoundTrip(r)
+		err = c.roundTrip(t, r)
 		if d := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || d != time.Minute {
 			t.Errorf("%v after %v", err, d)
 		}

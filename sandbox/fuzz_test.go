@@ -10,6 +10,7 @@ import (
 )
 
 func fuzzSandbox(f *testing.F) *Sandbox {
+	f.Helper()
 	s, err := New(Demo(), Options{})
 	if err != nil {
 		f.Fatal(err)

@@ -20,8 +20,11 @@ const (
 	S3    Hop = "s3"
 )
 
-// served are the hops with an address.
-var served = [...]Hop{Entra, IMDS, STS, S3}
+// served returns the hops with an address.
+func served() [addresses]Hop { return [...]Hop{Entra, IMDS, STS, S3} }
+
+// addresses is how many hops have one.
+const addresses = 4
 
 type hopState struct {
 	requests int

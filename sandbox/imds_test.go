@@ -18,6 +18,7 @@ const goodQuery = "api-version=2018-02-01&resource=" + "api%3A%2F%2F" + sandbox.
 
 func TestIMDSChoosesByEverySelector(t *testing.T) {
 	everyWay(t, func(t *testing.T, c *cloud) {
+		t.Helper()
 		for query, subject := range map[string]string{
 			"":                                     sandbox.DemoVMObjectID,
 			"&client_id=" + sandbox.DemoVMClientID: sandbox.DemoVMObjectID,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/go-jose/go-jose/v4"
+
 	"github.com/keyless-id/keyless/trust"
 )
 

@@ -29,6 +29,8 @@ type signingKey struct {
 
 // firstKey is the RSA key that every sandbox of the process starts with: making
 // one takes longer than a whole test. It never changes once made.
+//
+//nolint:gochecknoglobals // a constant in all but name
 var firstKey = sync.OnceValues(newRSAKey)
 
 func newRSAKey() (*signingKey, error) {

@@ -53,7 +53,7 @@ func splitAddress(addr string) (host string, port int, err error) {
 		return "", 0, err
 	}
 	port, err = strconv.Atoi(text)
-	if err != nil || port < 0 || port > 65535-2*len(served) {
+	if err != nil || port < 0 || port > 65535-2*addresses {
 		return "", 0, fmt.Errorf("port %q is out of range", text)
 	}
 	return host, port, nil
@@ -67,17 +67,17 @@ func (s *Sandbox) listenAll(host string, port int) error {
 		return errors.New("already listening")
 	}
 	n.plain, n.secure, n.byHost = map[Hop]string{}, map[Hop]string{}, map[string]Hop{}
-	for twin, addresses := range []map[Hop]string{n.plain, n.secure} {
-		for i, h := range served {
+	for twin, named := range []map[Hop]string{n.plain, n.secure} {
+		for i, h := range served() {
 			at := 0
 			if port != 0 {
-				at = port + twin*len(served) + i
+				at = port + twin*addresses + i
 			}
-			listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(at)))
+			listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", net.JoinHostPort(host, strconv.Itoa(at)))
 			if err != nil {
 				return err
 			}
-			addresses[h] = listener.Addr().String()
+			named[h] = listener.Addr().String()
 			n.byHost[listener.Addr().String()] = h
 			s.start(listener, h, twin == 1)
 		}
@@ -135,17 +135,17 @@ func (s *Sandbox) TLSURL(h Hop) string { return s.network.url("https://", h) }
 func (n *network) url(scheme string, h Hop) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	addresses := n.plain
+	named := n.plain
 	if scheme == "https://" {
-		addresses = n.secure
+		named = n.secure
 	}
 	if h == Keys {
 		h = Entra
 	}
-	if addresses[h] == "" {
+	if named[h] == "" {
 		return ""
 	}
-	return scheme + addresses[h]
+	return scheme + named[h]
 }
 
 func (n *network) hopAt(host string) (Hop, bool) {
@@ -170,6 +170,7 @@ func (s *Sandbox) Env() []string {
 		"AWS_ENDPOINT_URL_STS=" + s.URL(STS),
 		"AWS_ENDPOINT_URL_S3=" + s.URL(S3),
 		"AWS_REGION=" + defaultRegion,
+		"AWS_DEFAULT_REGION=" + defaultRegion, // botocore reads only this one
 	}
 }
 

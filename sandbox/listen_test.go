@@ -32,9 +32,19 @@ func TestTheTwinsSpeakTLS(t *testing.T) {
 	c.client = trustingClient(t, s, nil)
 	c.entra, c.sts = s.TLSURL(sandbox.Entra), s.TLSURL(sandbox.STS)
 	c.assume(t, sandbox.DemoRoleARN, c.secretToken(t))
-	if _, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()}}}).Get(c.entra); err == nil {
+	c.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()}}}
+	if c.reaches(t, c.entra) == nil {
 		t.Error("a client without the certificate got through")
 	}
+}
+
+func (c *cloud) reaches(t *testing.T, address string) error {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodGet, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.roundTrip(t, r)
 }
 
 func TestTheTwinsAlsoGoByTheRealNames(t *testing.T) {
@@ -95,7 +105,7 @@ func TestTheEnvironmentLeadsClientsHere(t *testing.T) {
 	env := s.Env()
 	for _, want := range []string{
 		"AZURE_AUTHORITY_HOST=" + s.TLSURL(sandbox.Entra) + "/", "AZURE_POD_IDENTITY_AUTHORITY_HOST=" + c.imds, "AZURE_TENANT_ID=" + sandbox.DemoTenantID,
-		"AWS_ENDPOINT_URL_STS=" + c.sts, "AWS_ENDPOINT_URL_S3=" + c.s3, "AWS_REGION=us-east-1",
+		"AWS_ENDPOINT_URL_STS=" + c.sts, "AWS_ENDPOINT_URL_S3=" + c.s3, "AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1",
 	} {
 		if !slices.Contains(env, want) {
 			t.Errorf("no %s in %q", want, env)
@@ -109,13 +119,12 @@ func TestTheEnvironmentLeadsClientsHere(t *testing.T) {
 func TestTheTransportKnowsTheRealNamesTheAddressesAndNoOthers(t *testing.T) {
 	s := newSandbox(t, sandbox.Demo(), sandbox.Options{})
 	overSockets(t, s)
-	client := &http.Client{Transport: s.RoundTripper()}
-	response, err := client.Get(s.URL(sandbox.Entra) + "/common/discovery/keys")
-	if err != nil || response.StatusCode != 200 {
+	c := inProcess(s)
+	if err := c.reaches(t, s.URL(sandbox.Entra)+"/common/discovery/keys"); err != nil {
 		t.Fatal(err)
 	}
 	for _, address := range []string{"https://example.com/", "http://127.0.0.1:1/", "https://login.microsoftonline.com.example.com/", "https://ec2.eu-west-1.amazonaws.com/"} {
-		if _, err := client.Get(address); err == nil || !strings.Contains(err.Error(), "no host") {
+		if err := c.reaches(t, address); err == nil || !strings.Contains(err.Error(), "no host") {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
@@ -154,6 +163,7 @@ func TestAnIssuerOnLoopbackIsFetchedForReal(t *testing.T) {
 
 func TestManyCallersAtOnce(t *testing.T) {
 	everyWay(t, func(t *testing.T, c *cloud) {
+		t.Helper()
 		var all sync.WaitGroup
 		for i := range 16 {
 			all.Go(func() {

@@ -104,19 +104,23 @@ func (s *Sandbox) handlerFor(u *url.URL) http.Handler {
 	return nil
 }
 
-// entraHosts are the authorities of all clouds and the hosts that their
+// isEntraHost knows the authorities of all clouds and the hosts that their
 // discovery documents name.
-var entraHosts = map[string]bool{
-	"login.microsoftonline.com": true, "login.windows.net": true, "login.microsoft.com": true, "sts.windows.net": true,
-	"login.microsoftonline.us": true, "login.usgovcloudapi.net": true,
-	"login.chinacloudapi.cn": true, "login.partner.microsoftonline.cn": true, "sts.chinacloudapi.cn": true,
+func isEntraHost(host string) bool {
+	switch host {
+	case "login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net",
+		"login.microsoftonline.us", "login.usgovcloudapi.net",
+		"login.chinacloudapi.cn", "login.partner.microsoftonline.cn", "sts.chinacloudapi.cn":
+		return true
+	}
+	return false
 }
 
 // realHop says which far side a real host name belongs to.
 func realHop(host string) (Hop, bool) {
 	host = strings.ToLower(host)
 	switch {
-	case entraHosts[host]:
+	case isEntraHost(host):
 		return Entra, true
 	case host == "169.254.169.254":
 		return IMDS, true
@@ -132,12 +136,10 @@ type awsName struct {
 	bucket string // of a virtual-hosted S3 name
 }
 
-var awsDomains = []string{".amazonaws.com.cn", ".amazonaws.com", ".amazonaws.eu", ".api.aws"}
-
 // awsHost reads names such as sts.eu-west-1.amazonaws.com, sts-fips.us-east-1.…
 // and bucket.s3.dualstack.eu-west-1.….
 func awsHost(host string) (awsName, bool) {
-	for _, domain := range awsDomains {
+	for _, domain := range []string{".amazonaws.com.cn", ".amazonaws.com", ".amazonaws.eu", ".api.aws"} {
 		rest, found := strings.CutSuffix(host, domain)
 		if !found {
 			continue

@@ -36,6 +36,7 @@ type s3Listing struct {
 
 func TestTheWholeStory(t *testing.T) {
 	everyWay(t, func(t *testing.T, c *cloud) {
+		t.Helper()
 		for _, token := range []string{c.secretToken(t), c.identityToken(t, sandbox.DemoAudience)} {
 			s := c.s3Signer(c.assume(t, sandbox.DemoRoleARN, token))
 			if a := c.signedGet(t, s, "/"); a.status != 200 || !strings.Contains(a.body, "<Name>"+sandbox.DemoBucket+"</Name>") {
@@ -141,6 +142,7 @@ func TestBucketsAreFoundByPathAndByHost(t *testing.T) {
 
 func TestHeadAnswersWithoutABody(t *testing.T) {
 	everyWay(t, func(t *testing.T, c *cloud) {
+		t.Helper()
 		s := c.s3Signer(c.session(t))
 		for path, status := range map[string]int{
 			"/" + sandbox.DemoBucket: 200, "/" + sandbox.DemoBucket + "/hello.txt": 200, "/" + sandbox.DemoBucket + "/none": 404, "/none-there": 404,

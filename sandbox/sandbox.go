@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,7 +9,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -105,11 +108,11 @@ func (s *Sandbox) record(e Event) {
 	}
 	s.events = append(s.events, e)
 	s.mu.Unlock()
-	attrs := []any{"hop", string(e.Hop), "op", e.Op, "outcome", e.Outcome}
-	for name, value := range e.Details {
-		attrs = append(attrs, name, value)
+	attrs := []slog.Attr{slog.String("hop", string(e.Hop)), slog.String("op", e.Op), slog.String("outcome", e.Outcome)}
+	for _, name := range slices.Sorted(maps.Keys(e.Details)) {
+		attrs = append(attrs, slog.String(name, e.Details[name]))
 	}
-	s.options.Logger.Info("sandbox", attrs...)
+	s.options.Logger.LogAttrs(context.Background(), slog.LevelInfo, "sandbox", attrs...)
 }
 
 // now is the clock of one far side.
@@ -141,5 +144,5 @@ func writeBody(w http.ResponseWriter, status int, contentType string, body []byt
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client may be gone
+	_, _ = w.Write(body) //nolint:gosec // the type is set and never HTML of ours; the client may be gone
 }

@@ -46,10 +46,9 @@ func (s signer) scope() string {
 // canonicalValues sorts and encodes a query as the guide says: spaces are %20.
 func canonicalValues(v url.Values) string { return strings.ReplaceAll(v.Encode(), "+", "%20") }
 
-func (s signer) signature(method, path, query, headers, names, payload string) string {
-	canonical := strings.Join([]string{method, path, query, headers, names, payload}, "\n")
+func (s signer) signature(canonical ...string) string {
 	stamp := s.at.UTC().Format("20060102T150405Z")
-	text := strings.Join([]string{"AWS4-HMAC-SHA256", stamp, s.scope(), hexHash(canonical)}, "\n")
+	text := strings.Join([]string{"AWS4-HMAC-SHA256", stamp, s.scope(), hexHash(strings.Join(canonical, "\n"))}, "\n")
 	return hex.EncodeToString(mac(s.key(stamp[:8]), text))
 }
 
@@ -117,7 +116,8 @@ func (s signer) presign(address string, expires string) string {
 }
 
 func (c *cloud) stsSigner(keys awsKeys) signer { return signer{keys, "sts", "eu-west-1", time.Now()} }
-func (c *cloud) s3Signer(keys awsKeys) signer  { return signer{keys, "s3", "eu-west-1", time.Now()} }
+
+func (c *cloud) s3Signer(keys awsKeys) signer { return signer{keys, "s3", "eu-west-1", time.Now()} }
 
 // signedPost sends an STS form with a signature.
 func (c *cloud) signedPost(t *testing.T, s signer, form url.Values) answer {

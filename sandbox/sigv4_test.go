@@ -26,6 +26,7 @@ func (c *cloud) session(t *testing.T) awsKeys {
 
 func TestAGoodSignatureSaysWhoItIs(t *testing.T) {
 	everyWay(t, func(t *testing.T, c *cloud) {
+		t.Helper()
 		s := c.stsSigner(c.session(t))
 		want := "arn:aws:sts::111122223333:assumed-role/keyless-demo/test"
 		who := decode[callerIdentity](t, c.signedPost(t, s, whoAmI))
@@ -104,6 +105,7 @@ func roleForm(role string, change ...string) url.Values {
 
 func TestARoleIsChainedForAnHourAtMost(t *testing.T) {
 	everyWay(t, func(t *testing.T, c *cloud) {
+		t.Helper()
 		s := c.stsSigner(c.session(t))
 		a := c.signedPost(t, s, roleForm(sandbox.DemoChainedARN))
 		type result struct {

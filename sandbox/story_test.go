@@ -51,6 +51,7 @@ func overSockets(t *testing.T, s *sandbox.Sandbox) *cloud {
 
 // everyWay runs a test over sockets and in process.
 func everyWay(t *testing.T, test func(t *testing.T, c *cloud)) {
+	t.Helper()
 	t.Run("in process", func(t *testing.T) { test(t, inProcess(newSandbox(t, sandbox.Demo(), sandbox.Options{}))) })
 	t.Run("over sockets", func(t *testing.T) {
 		test(t, overSockets(t, newSandbox(t, sandbox.Demo(), sandbox.Options{})))
@@ -75,6 +76,16 @@ func (c *cloud) do(t *testing.T, r *http.Request) answer {
 		t.Fatal(err)
 	}
 	return answer{response.StatusCode, string(body), response.Header}
+}
+
+// roundTrip returns the error of a request, unwrapped by any client.
+func (c *cloud) roundTrip(t *testing.T, r *http.Request) error {
+	t.Helper()
+	response, err := c.client.Transport.RoundTrip(r)
+	if err == nil {
+		response.Body.Close()
+	}
+	return err
 }
 
 func (c *cloud) post(t *testing.T, address string, form url.Values) answer {
@@ -192,6 +203,7 @@ func (c *cloud) assume(t *testing.T, role, token string) awsKeys {
 
 func TestAnIdentityOfAzureBecomesASessionOfAWS(t *testing.T) {
 	everyWay(t, func(t *testing.T, c *cloud) {
+		t.Helper()
 		for name, token := range map[string]string{"secret": c.secretToken(t), "imds": c.identityToken(t, sandbox.DemoAudience)} {
 			if keys := c.assume(t, sandbox.DemoRoleARN, token); keys.SessionToken == "" || !strings.HasPrefix(keys.AccessKeyID, "ASIA") {
 				t.Errorf("%s: %+v", name, keys.Expiration)
@@ -202,6 +214,7 @@ func TestAnIdentityOfAzureBecomesASessionOfAWS(t *testing.T) {
 
 func TestARoleForSomeoneElseStaysClosed(t *testing.T) {
 	everyWay(t, func(t *testing.T, c *cloud) {
+		t.Helper()
 		a := c.post(t, c.sts+"/", webForm(sandbox.DemoOtherARN, c.identityToken(t, sandbox.DemoAudience)))
 		e := decode[stsError](t, a)
 		if a.status != 403 || e.Code != "AccessDenied" || e.Message != "Not authorized to perform sts:AssumeRoleWithWebIdentity" {

@@ -110,7 +110,7 @@ type envelope struct {
 }
 
 func newEnvelope(action string, result any, id string) envelope {
-	e := envelope{XMLName: xml.Name{Space: stsNamespace, Local: action + "Response"}, Result: result}
+	e := envelope{XMLName: xml.Name{Space: "https://sts.amazonaws.com/doc/2011-06-15/", Local: action + "Response"}, Result: result}
 	e.Metadata.RequestID = id
 	return e
 }

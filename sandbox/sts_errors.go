@@ -46,11 +46,18 @@ func unreachableProvider() *awsError {
 	return &awsError{"IDPCommunicationError", http.StatusBadRequest, "Unable to reach the identity provider; please try again later."} // unverified wording
 }
 
-// stsStatus holds the statuses of the codes that are not 400.
-var stsStatus = map[string]int{
-	"AccessDenied": 403, "IDPRejectedClaim": 403, "RegionDisabledException": 403, "ExpiredToken": 403,
-	"InvalidClientTokenId": 403, "SignatureDoesNotMatch": 403, "MissingAuthenticationToken": 403,
-	"InternalFailure": 500, "ServiceUnavailable": 503,
+// stsStatus returns the status that belongs to a code.
+func stsStatus(code string) int {
+	switch code {
+	case "AccessDenied", "IDPRejectedClaim", "RegionDisabledException", "ExpiredToken",
+		"InvalidClientTokenId", "SignatureDoesNotMatch", "MissingAuthenticationToken":
+		return http.StatusForbidden
+	case "InternalFailure":
+		return http.StatusInternalServerError
+	case "ServiceUnavailable":
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusBadRequest
 }
 
 // stsFault makes an error of what a test asked for.
@@ -60,7 +67,7 @@ func stsFault(f *Fault) *awsError {
 		e.code = codeOfStatus(f.Status)
 	}
 	if e.status == 0 {
-		e.status = orStatus(stsStatus[e.code], http.StatusBadRequest)
+		e.status = stsStatus(e.code)
 	}
 	texts := map[string]string{
 		"ExpiredTokenException": "Token expired: the token is expired or not valid.",
@@ -89,8 +96,6 @@ func codeOfStatus(status int) string {
 	}
 	return "ValidationError"
 }
-
-const stsNamespace = "https://sts.amazonaws.com/doc/2011-06-15/"
 
 // writeSTSError is the error form of the AWS query protocol.
 func writeSTSError(w http.ResponseWriter, e *awsError) {

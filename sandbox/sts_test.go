@@ -158,6 +158,7 @@ func TestSTSHoldsToItsLimits(t *testing.T) {
 
 func TestSTSReadsAQueryToo(t *testing.T) {
 	everyWay(t, func(t *testing.T, c *cloud) {
+		t.Helper()
 		form := webForm(sandbox.DemoRoleARN, c.identityToken(t, sandbox.DemoAudience), "DurationSeconds", "1800")
 		a := c.get(t, c.sts+"/?"+form.Encode())
 		expiry, err := time.Parse(time.RFC3339, decode[webResult](t, a).Keys.Expiration)

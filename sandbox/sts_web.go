@@ -9,11 +9,14 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
 	"github.com/keyless-id/keyless/trust"
 )
 
-// webAlgorithms are what STS verifies ("Manage an OIDC provider in IAM").
-var webAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.ES256, jose.ES384, jose.ES512}
+// webAlgorithms returns what STS verifies ("Manage an OIDC provider in IAM").
+func webAlgorithms() []jose.SignatureAlgorithm {
+	return []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.ES256, jose.ES384, jose.ES512}
+}
 
 // Limits of the WebIdentityToken parameter, and how far STS lets clocks differ
 // for nbf and iat (the last is unverified; exp has no such grace here).
@@ -34,7 +37,7 @@ func (c *call) assumeRoleWithWebIdentity() (any, *awsError) {
 	if refusal := c.checkWebParameters(a); refusal != nil {
 		return nil, refusal
 	}
-	token, err := parseToken(c.form.Get("WebIdentityToken"), webAlgorithms)
+	token, err := parseToken(c.form.Get("WebIdentityToken"), webAlgorithms())
 	if err != nil {
 		return nil, notAJWT()
 	}
@@ -50,7 +53,7 @@ func (c *call) assumeRoleWithWebIdentity() (any, *awsError) {
 	if refusal := checkMaxSession(r, a); refusal != nil {
 		return nil, refusal
 	}
-	return c.webSession(r, a, token, provider)
+	return c.webSession(r, a, token)
 }
 
 func (c *call) checkWebParameters(a *assumption) *awsError {
@@ -156,7 +159,7 @@ func (c *call) checkTrust(token *webToken, provider *OIDCProvider, a *assumption
 	return r, nil
 }
 
-func (c *call) webSession(r *role, a *assumption, token *webToken, provider *OIDCProvider) (any, *awsError) {
+func (c *call) webSession(r *role, a *assumption, token *webToken) (any, *awsError) {
 	session := c.s.newSession(r, a.session, c.now.Add(a.duration))
 	session.tags = trust.SessionTags(token.claims)
 	session.sourceIdentity, _ = token.claims["https://aws.amazon.com/source_identity"].(string)
@@ -166,7 +169,7 @@ func (c *call) webSession(r *role, a *assumption, token *webToken, provider *OID
 		audience = list[0]
 	}
 	return &webIdentityResult{
-		Subject: token.subject, Audience: audience, Provider: trust.ProviderARN(r.account.Partition, r.account.ID, provider.URL),
+		Subject: token.subject, Audience: audience, Provider: token.issuer,
 		AssumedRoleUser: session.assumedRole(), Credentials: session.credentials(),
 		SourceIdentity: session.sourceIdentity, PackedSize: a.packed,
 	}, nil

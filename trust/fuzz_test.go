@@ -11,6 +11,7 @@ import (
 )
 
 func addCorpus(f *testing.F, add func(document []byte)) {
+	f.Helper()
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil {
 		f.Fatal(err)

@@ -61,19 +61,21 @@ func lookupOperator(name string) (operator, bool) {
 	return op, known
 }
 
-// baseNames are the operators without prefix and suffix.
-var baseNames = []string{
-	"StringEquals", "StringNotEquals", "StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase", "StringLike", "StringNotLike",
-	"NumericEquals", "NumericNotEquals", "NumericLessThan", "NumericLessThanEquals", "NumericGreaterThan", "NumericGreaterThanEquals",
-	"DateEquals", "DateNotEquals", "DateLessThan", "DateLessThanEquals", "DateGreaterThan", "DateGreaterThanEquals",
-	"Bool", "BinaryEquals", "IpAddress", "NotIpAddress", "ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike", "Null",
+// baseNames returns the operators without prefix and suffix.
+func baseNames() []string {
+	return []string{
+		"StringEquals", "StringNotEquals", "StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase", "StringLike", "StringNotLike",
+		"NumericEquals", "NumericNotEquals", "NumericLessThan", "NumericLessThanEquals", "NumericGreaterThan", "NumericGreaterThanEquals",
+		"DateEquals", "DateNotEquals", "DateLessThan", "DateLessThanEquals", "DateGreaterThan", "DateGreaterThanEquals",
+		"Bool", "BinaryEquals", "IpAddress", "NotIpAddress", "ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike", "Null",
+	}
 }
 
 // operatorNames lists every operator that can be written, for suggestions.
 func operatorNames() []string {
-	names := make([]string, 0, 6*len(baseNames))
+	names := make([]string, 0, 6*len(baseNames()))
 	for _, prefix := range []set{oneValue, forAllValues, forAnyValue} {
-		for _, name := range baseNames {
+		for _, name := range baseNames() {
 			names = append(names, string(prefix)+name)
 			if name != "Null" {
 				names = append(names, string(prefix)+name+"IfExists")

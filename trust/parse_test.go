@@ -25,7 +25,7 @@ func TestErrorsSayWhereAndWhat(t *testing.T) {
 		{`{"Version":"2012-10-17"}`, `has no Statement`},
 		{`{"Version":"2013-10-17","Statement":[]}`, `Version: "2013-10-17" is neither 2012-10-17 nor 2008-10-17`},
 		{`{"Version":2012,"Statement":[]}`, `Version: must be a string, not a number`},
-		{`{"Statment":[]}`, `unknown element "Statment", nearest known: Statement`},
+		{`{"Statements":[]}`, `unknown element "Statements", nearest known: Statement`},
 		{`{"Version":"2012-10-17","Version":"2012-10-17"}`, `"Version" appears twice`},
 		{`{"Statement":"x"}`, `statement 1: must be an object, not a string`},
 		{statement(``), `statement 2 (Two): has no Principal`},
