@@ -208,13 +208,3 @@ func TestMistakesWithCertificatesAreSaidBeforeAsking(t *testing.T) {
 		}
 	}
 }
-
-func FuzzCertificateFile(f *testing.F) {
-	leaf := validCertificate(f)
-	f.Add([]byte(certPEM(leaf) + keyPEM(f, rsaKey())))
-	f.Add([]byte(pfx(f, "", rsaKey(), leaf)))
-	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"))
-	f.Fuzz(func(t *testing.T, content []byte) {
-		_, _ = fileSource(&far{}, write(t, "app", string(content))).Token(t.Context())
-	})
-}
