@@ -61,7 +61,7 @@ func sourceSettings() []Setting {
 			switch {
 			case at < 0:
 				all = append(all, s)
-			case !strings.Contains(all[at].Doc, s.Doc):
+			case !strings.Contains(strings.ToLower(all[at].Doc), strings.ToLower(strings.TrimSuffix(s.Doc, "."))):
 				all[at].Doc = strings.TrimSuffix(all[at].Doc, ".") + "; " + lowerFirst(s.Doc)
 			}
 		}
