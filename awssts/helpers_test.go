@@ -123,12 +123,12 @@ func exchange(f *far) awssts.WebIdentity {
 }
 
 // wantError demands an error of the exchange, without secrets.
-func wantError(t *testing.T, err error, text string, temporary bool) *keyless.Error {
+func wantError(t *testing.T, err error, text string, temporary bool) keyless.Error {
 	t.Helper()
 	var e *keyless.Error
 	if !errors.As(err, &e) || e.Hop != keyless.HopExchange || e.Op == "" {
 		t.Errorf("%s: error %v (%T), want a *keyless.Error of the exchange", text, err, err)
-		return &keyless.Error{}
+		return keyless.Error{}
 	}
 	if e.Temporary != temporary {
 		t.Errorf("%s: Temporary is %v: %v", text, e.Temporary, err)
@@ -142,5 +142,5 @@ func wantError(t *testing.T, err error, text string, temporary bool) *keyless.Er
 			t.Errorf("the secret %q is in %s", secret, whole)
 		}
 	}
-	return e
+	return *e
 }

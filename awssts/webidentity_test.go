@@ -13,6 +13,7 @@ import (
 
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/awssts"
+	"github.com/keyless-id/keyless/internal/sourcetest"
 )
 
 func TestTheRequestIsOneUnsignedForm(t *testing.T) {
@@ -274,5 +275,14 @@ func TestASkewedClockIsTheHint(t *testing.T) {
 		if e := wantError(t, err, code, false); !strings.Contains(e.Hint, "ahead of the far side's") {
 			t.Errorf("%s: hint %q", code, e.Hint)
 		}
+	}
+}
+
+func TestTheProxyOfTheEnvironmentReachesSTS(t *testing.T) {
+	connections := sourcetest.UnderProxy(t, func(ctx context.Context) {
+		_, _ = awssts.WebIdentity{RoleARN: roleARN, Audience: audience}.Exchange(ctx, v1(audience))
+	})
+	if connections == 0 {
+		t.Error("the proxy was not asked")
 	}
 }

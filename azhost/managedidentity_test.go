@@ -55,17 +55,17 @@ func source(f *far) azhost.ManagedIdentity {
 	return azhost.ManagedIdentity{Resource: resource, Client: &http.Client{Transport: f}}
 }
 
-func wantError(t *testing.T, err error, text string, temporary bool) *keyless.Error {
+func wantError(t *testing.T, err error, text string, temporary bool) keyless.Error {
 	t.Helper()
 	var e *keyless.Error
 	if !errors.As(err, &e) || e.Hop != keyless.HopSource || e.Op != "managed identity" || e.Temporary != temporary {
 		t.Errorf("error %v (%T), temporary want %v", err, err, temporary)
-		return &keyless.Error{}
+		return keyless.Error{}
 	}
 	if !strings.Contains(err.Error(), text) {
 		t.Errorf("error %q does not say %q", err, text)
 	}
-	return e
+	return *e
 }
 
 func TestTheRequestIsTheOneThatIMDSWants(t *testing.T) {

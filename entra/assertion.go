@@ -72,7 +72,7 @@ func (a Assertion) prove(ctx context.Context, _ string) (url.Values, []string, e
 	if _, err := jwtpeek.Unverified(value); err != nil {
 		return nil, nil, fmt.Errorf("assertion: %w", err)
 	}
-	return url.Values{"client_assertion_type": {jwtBearer}, "client_assertion": {value}}, []string{value}, nil
+	return url.Values{"client_assertion_type": {assertionKind}, "client_assertion": {value}}, []string{value}, nil
 }
 
 func (a Assertion) assertion(ctx context.Context) (keyless.Secret, error) {

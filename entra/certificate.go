@@ -16,8 +16,8 @@ var (
 	_ keyless.Refresher   = Certificate{}
 )
 
-// jwtBearer is the kind of all assertions (RFC 7523 section 2.2).
-const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+// assertionKind is the kind of all assertions (RFC 7523 section 2.2).
+const assertionKind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // Certificate is an application that proves itself with the private key of a
 // certificate ("Microsoft identity platform application authentication
@@ -93,7 +93,7 @@ func (c Certificate) prove(_ context.Context, endpoint string) (url.Values, []st
 	if err != nil {
 		return nil, nil, err
 	}
-	return url.Values{"client_assertion_type": {jwtBearer}, "client_assertion": {assertion}}, []string{assertion}, nil
+	return url.Values{"client_assertion_type": {assertionKind}, "client_assertion": {assertion}}, []string{assertion}, nil
 }
 
 // identity returns the pair to sign with, checked.

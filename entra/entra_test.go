@@ -89,17 +89,17 @@ func TestABadSecretFileIsSaidBeforeAsking(t *testing.T) {
 	}
 }
 
-func wantSourceError(t *testing.T, err error, text string) *keyless.Error {
+func wantSourceError(t *testing.T, err error, text string) keyless.Error {
 	t.Helper()
 	var e *keyless.Error
 	if !errors.As(err, &e) || e.Hop != keyless.HopSource || e.Temporary {
 		t.Errorf("%s: error %v (%T), want a lasting *keyless.Error of the source", text, err, err)
-		return &keyless.Error{}
+		return keyless.Error{}
 	}
 	if !strings.Contains(err.Error(), text) {
 		t.Errorf("error %q does not say %q", err, text)
 	}
-	return e
+	return *e
 }
 
 func TestMistakesAreSaidBeforeAsking(t *testing.T) {

@@ -44,7 +44,7 @@ var rsaKeys = sync.OnceValue(func() [2]*rsa.PrivateKey {
 
 func rsaKey() *rsa.PrivateKey { return rsaKeys()[0] }
 
-func certificateOf(t testing.TB, public any, notBefore, notAfter time.Time) *x509.Certificate {
+func certificateOf(t *testing.T, public any, notBefore, notAfter time.Time) *x509.Certificate {
 	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "app"}, NotBefore: notBefore, NotAfter: notAfter}
 	raw, err := x509.CreateCertificate(rand.Reader, template, template, public, rsaKey())
@@ -58,12 +58,12 @@ func certificateOf(t testing.TB, public any, notBefore, notAfter time.Time) *x50
 	return certificate
 }
 
-func validCertificate(t testing.TB) *x509.Certificate {
+func validCertificate(t *testing.T) *x509.Certificate {
 	t.Helper()
 	return certificateOf(t, rsaKey().Public(), longAgo, farOff)
 }
 
-func ecKey(t testing.TB) *ecdsa.PrivateKey {
+func ecKey(t *testing.T) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -84,7 +84,7 @@ func certPEM(certificates ...*x509.Certificate) string {
 	return all.String()
 }
 
-func keyPEM(t testing.TB, key any) string {
+func keyPEM(t *testing.T, key any) string {
 	t.Helper()
 	raw, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -93,7 +93,7 @@ func keyPEM(t testing.TB, key any) string {
 	return pemOf("PRIVATE KEY", raw)
 }
 
-func pfx(t testing.TB, password string, key any, certificate *x509.Certificate, rest ...*x509.Certificate) string {
+func pfx(t *testing.T, password string, key any, certificate *x509.Certificate, rest ...*x509.Certificate) string {
 	t.Helper()
 	raw, err := pkcs12.Modern.WithIterations(10).Encode(key, certificate, rest, password)
 	if err != nil {
@@ -102,7 +102,7 @@ func pfx(t testing.TB, password string, key any, certificate *x509.Certificate, 
 	return string(raw)
 }
 
-func write(t testing.TB, name, content string) string {
+func write(t *testing.T, name, content string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
@@ -141,7 +141,7 @@ func (f *far) RoundTrip(r *http.Request) (*http.Response, error) {
 func (f *far) client() *http.Client { return &http.Client{Transport: f} }
 
 // parts decodes header and claims of a JWT.
-func parts(t testing.TB, token string) (header, claims map[string]any) {
+func parts(t *testing.T, token string) (header, claims map[string]any) {
 	t.Helper()
 	pieces := strings.Split(token, ".")
 	if len(pieces) != 3 {

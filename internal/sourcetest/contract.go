@@ -34,7 +34,7 @@ type Contract struct {
 	// Cold is the number of requests for the first token; zero: one.
 	Cold int
 	// Local says that the far side is this machine or its link: never to be asked
-	// through a proxy.
+	// through a proxy, while others are when the environment says so.
 	Local bool
 }
 
@@ -45,12 +45,10 @@ func goodAnswer() string {
 	return fmt.Sprintf(`{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":%q}`, canary)
 }
 
-// Run tests the contract.
+// Run tests the contract. It is the whole of a top-level test.
 func Run(t *testing.T, c Contract) {
 	t.Helper()
-	if c.underProxy() {
-		return
-	}
+	c.proxy(t)
 	tests := map[string]func(*testing.T){
 		"a cold token takes one request":             c.cold,
 		"no secret is in an address":                 c.address,
@@ -69,9 +67,6 @@ func Run(t *testing.T, c Contract) {
 		t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
 	}
 	c.failures(t)
-	if c.Local {
-		t.Run("no proxy is asked", c.noProxy)
-	}
 }
 
 // good is the far side in good order.
@@ -83,6 +78,7 @@ func (c Contract) good() *farSide {
 }
 
 func (c Contract) cold(t *testing.T) {
+	t.Helper()
 	far, want := c.good(), max(c.Cold, 1)
 	token, err := c.New(far.far()).Token(t.Context())
 	if err != nil {
@@ -97,6 +93,7 @@ func (c Contract) cold(t *testing.T) {
 }
 
 func (c Contract) address(t *testing.T) {
+	t.Helper()
 	far := c.good()
 	if _, err := c.New(far.far()).Token(t.Context()); err != nil {
 		t.Fatal(err)
@@ -111,6 +108,7 @@ func (c Contract) address(t *testing.T) {
 }
 
 func (c Contract) canceled(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(300*time.Millisecond, cancel)
 	started := time.Now()
@@ -124,6 +122,7 @@ func (c Contract) canceled(t *testing.T) {
 }
 
 func (c Contract) deadlineOnSilence(t *testing.T) {
+	t.Helper()
 	err := c.withDeadline(t, silent(), 700*time.Millisecond)
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v, want one that wraps context.DeadlineExceeded", err)
@@ -132,6 +131,7 @@ func (c Contract) deadlineOnSilence(t *testing.T) {
 
 // deadlineOnFailure wants the far side's words, not that time ran out.
 func (c Contract) deadlineOnFailure(t *testing.T) {
+	t.Helper()
 	err := c.withDeadline(t, always(http.StatusServiceUnavailable, "text/plain", "down"), 700*time.Millisecond)
 	var e *keyless.Error
 	if !errors.As(err, &e) || !e.Temporary || errors.Is(err, context.DeadlineExceeded) {
@@ -152,6 +152,7 @@ func (c Contract) withDeadline(t *testing.T, far *farSide, limit time.Duration) 
 }
 
 func (c Contract) ended(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	far := silent()
@@ -164,6 +165,7 @@ func (c Contract) ended(t *testing.T) {
 }
 
 func (c Contract) redirect(t *testing.T) {
+	t.Helper()
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		far := &farSide{answer: func(r *http.Request, _ request) (*http.Response, error) {
 			response := reply(r, status, "text/html", "moved")
@@ -181,6 +183,7 @@ func (c Contract) redirect(t *testing.T) {
 }
 
 func (c Contract) bounded(t *testing.T) {
+	t.Helper()
 	const most = 4 << 20
 	body := &endless{}
 	far := &farSide{answer: func(r *http.Request, _ request) (*http.Response, error) {
@@ -196,6 +199,7 @@ func (c Contract) bounded(t *testing.T) {
 }
 
 func (c Contract) crowd(t *testing.T) {
+	t.Helper()
 	source := c.New(c.good().far())
 	errs := make(chan error, 50)
 	for range cap(errs) {
@@ -213,6 +217,7 @@ func (c Contract) crowd(t *testing.T) {
 
 // recovers demands that one bad answer costs a wait and no more.
 func (c Contract) recovers(t *testing.T) {
+	t.Helper()
 	good, tries := c.good(), 0
 	far := &farSide{answer: func(r *http.Request, seen request) (*http.Response, error) {
 		if tries++; tries == 1 {
@@ -234,9 +239,10 @@ func throttled(seconds string) *farSide {
 }
 
 func (c Contract) retryAfter(t *testing.T) {
+	t.Helper()
 	far := throttled("7")
 	_, err := c.New(far.far()).Token(t.Context())
-	if e := c.check(t, err); e != nil && (e.RetryAfter != 7*time.Second || !e.Temporary) {
+	if e := c.check(t, err); e.RetryAfter != 7*time.Second || !e.Temporary {
 		t.Errorf("RetryAfter %s, Temporary %v", e.RetryAfter, e.Temporary)
 	}
 	seen := far.seen()
@@ -248,19 +254,20 @@ func (c Contract) retryAfter(t *testing.T) {
 }
 
 func (c Contract) longRetryAfter(t *testing.T) {
+	t.Helper()
 	err := c.withDeadline(t, throttled("3600"), 5*time.Second)
-	if e := c.check(t, err); e != nil && e.RetryAfter != time.Hour {
+	if e := c.check(t, err); e.RetryAfter != time.Hour {
 		t.Errorf("RetryAfter %s, want 1h", e.RetryAfter)
 	}
 }
 
 // check demands a typed error with hop and hint, and without secrets.
-func (c Contract) check(t *testing.T, err error) *keyless.Error {
+func (c Contract) check(t *testing.T, err error) keyless.Error {
 	t.Helper()
 	var e *keyless.Error
 	if !errors.As(err, &e) {
 		t.Errorf("error %v (%T), want a *keyless.Error", err, err)
-		return nil
+		return keyless.Error{}
 	}
 	if e.Hop != keyless.HopSource || e.Op == "" || e.Hint == "" {
 		t.Errorf("hop %q, op %q, hint %q of %v", e.Hop, e.Op, e.Hint, err)
@@ -275,5 +282,5 @@ func (c Contract) check(t *testing.T, err error) *keyless.Error {
 	if strings.ContainsAny(err.Error()+e.Hint, "\r\n\x1b") {
 		t.Errorf("more than one line, or control characters: %q", err.Error())
 	}
-	return e
+	return *e
 }

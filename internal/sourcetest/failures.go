@@ -49,7 +49,7 @@ func (c Contract) failures(t *testing.T) {
 					return reply(r, a.status, a.kind, a.body(seen)), nil
 				}}
 				_, err := c.New(far.far()).Token(t.Context())
-				if e := c.check(t, err); e != nil && e.Temporary != a.temporary {
+				if e := c.check(t, err); e.Temporary != a.temporary {
 					t.Errorf("Temporary is %v: %v", e.Temporary, err)
 				}
 				c.checkTries(t, len(far.seen()), a.temporary)
@@ -72,11 +72,12 @@ func (c Contract) checkTries(t *testing.T, tries int, temporary bool) {
 }
 
 func (c Contract) broken(t *testing.T) {
+	t.Helper()
 	far := &farSide{answer: func(_ *http.Request, seen request) (*http.Response, error) {
 		return nil, fmt.Errorf("reading from %s: %w", strings.ToUpper(seen.host), io.ErrUnexpectedEOF)
 	}}
 	_, err := c.New(far.far()).Token(t.Context())
-	if e := c.check(t, err); e != nil && !e.Temporary {
+	if e := c.check(t, err); !e.Temporary {
 		t.Error("not temporary")
 	}
 }
