@@ -120,6 +120,9 @@ func (c *CachedProvider) Renew(ctx context.Context, refused Credentials) (Creden
 
 // explain makes what the cache itself found wrong an [*Error] too.
 func explain(hop Hop, err error) error {
+	if err == nil {
+		return nil
+	}
 	var dead *refresh.DeadOnArrivalError
 	if !errors.As(err, &dead) {
 		return err
