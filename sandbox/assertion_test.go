@@ -208,6 +208,8 @@ func TestAFederatedAssertionMatchesExactlyOrNotAtAll(t *testing.T) {
 			wantRefusal(t, c.post(t, c.tokenURL(), assertionForm(c.mint(t, row.claims, row.how))), row.status, row.code, "invalid_client")
 		})
 	}
+	byID := c.mint(t, githubClaims("aud", sandbox.ExchangeClientID), sandbox.Minting{})
+	wantRefusal(t, c.post(t, c.tokenURL(), assertionForm(byID)), 400, 700214, "invalid_request")
 	c.SetFault(sandbox.Keys, sandbox.Fault{Status: 503})
 	wantRefusal(t, c.post(t, c.tokenURL(), assertionForm(c.mint(t, githubClaims(), sandbox.Minting{}))), 400, 50166, "invalid_request")
 }

@@ -66,8 +66,8 @@ func (ca *authority) certificateFor(hello *tls.ClientHelloInfo) (*tls.Certificat
 		return nil, err
 	}
 	name := hello.ServerName
-	if name == "" {
-		name = "localhost"
+	if name == "" { // the client went by address
+		name, _, _ = net.SplitHostPort(hello.Conn.LocalAddr().String())
 	}
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
@@ -90,8 +90,13 @@ func (ca *authority) leaf(name string) (*tls.Certificate, error) {
 		return nil, err
 	}
 	template := certificate(name)
-	template.DNSNames = []string{"localhost", name}
+	template.DNSNames = []string{"localhost"}
 	template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	if ip := net.ParseIP(name); ip != nil {
+		template.IPAddresses = append(template.IPAddresses, ip)
+	} else {
+		template.DNSNames = append(template.DNSNames, name)
+	}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.root, &key.PublicKey, ca.key)

@@ -183,6 +183,8 @@ func (app *App) matchFederated(token *webToken) *entraError {
 	switch {
 	case !keep(func(c FIC) bool { return c.Issuer == token.issuer }):
 		return badClient(700211, text, "issuer", printable(token.issuer))
+	case slices.Contains(token.audiences(), ExchangeClientID) && !entraIssued(token):
+		return badRequest(700214, "invalid_request", "The audience of the assertion must be a URI and not the identifier of the application '%s'.", ExchangeClientID) // unverified wording
 	case !keep(func(c FIC) bool { return slices.Contains(assertedAudiences(token), c.Audience) }):
 		return badClient(700212, text, "audience", printable(strings.Join(token.audiences(), " ")))
 	case !keep(func(c FIC) bool { return c.Subject == token.subject }):

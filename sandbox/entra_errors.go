@@ -74,6 +74,12 @@ func entraFault(f *Fault) *entraError {
 		700016:  {700016, 400, "unauthorized_client", "Application was not found in the directory."},
 		700024:  {700024, 401, "invalid_client", "Client assertion is not within its valid time range."},
 		700027:  {700027, 401, "invalid_client", "Client assertion failed signature validation."},
+		70021:   {70021, 401, "invalid_client", "No matching federated identity record found for presented assertion."},
+		700211:  {700211, 401, "invalid_client", "No matching federated identity record found for presented assertion issuer."},
+		700212:  {700212, 401, "invalid_client", "No matching federated identity record found for presented assertion audience."},
+		700213:  {700213, 401, "invalid_client", "No matching federated identity record found for presented assertion subject."},
+		500011:  {500011, 400, "invalid_resource", "The resource principal was not found in the tenant."},
+		501051:  {501051, 400, "invalid_grant", "The application is not assigned to a role for the resource."},
 		700223:  {700223, 400, "invalid_request", "Workload identity federation is disabled by the policy of the tenant."},
 		700231:  {700231, 400, "invalid_request", "The federated identity credential is not allowed by policy."},
 		700238:  {700238, 400, "invalid_request", "Workload identity federation is constrained by the policy of the tenant."},
@@ -103,7 +109,11 @@ func (s *Sandbox) writeEntraError(w http.ResponseWriter, r *http.Request, e *ent
 	}
 	trace := randomGUID()
 	timestamp := s.now(Entra).UTC().Format("2006-01-02 15:04:05Z")
-	s.record(Event{Hop: actualHop(Entra, r), Op: "token", Outcome: fmt.Sprintf("AADSTS%d", e.code)})
+	event := Event{Hop: actualHop(Entra, r), Op: "token", Outcome: fmt.Sprintf("AADSTS%d", e.code)}
+	if event.Hop == Keys {
+		event.Op = "discovery"
+	}
+	s.record(event)
 	w.Header().Set("x-ms-request-id", trace)
 	w.Header().Set("client-request-id", correlation)
 	w.Header().Set("Cache-Control", "no-store, no-cache")

@@ -132,6 +132,9 @@ func TestNumbersAreNumbersOnlyOnTheNewEndpoint(t *testing.T) {
 	}
 	form := secretForm("resource", sandbox.DemoAudience)
 	form.Del("scope")
+	if modern["refresh_in"] != nil {
+		t.Error("a hint that nobody asked for")
+	}
 	old := decode[map[string]any](t, c.post(t, c.entra+"/"+sandbox.DemoTenantID+"/oauth2/token", form))
 	if old["expires_in"] != "3599" || old["resource"] != sandbox.DemoAudience || old["expires_on"] == "" {
 		t.Error(old["expires_in"], old["resource"])
@@ -208,4 +211,16 @@ func TestRotationShowsOldAndNewKeys(t *testing.T) {
 	wantSTSError(t, c.post(t, c.sts, webForm(sandbox.DemoRoleARN, old)), 400, "InvalidIdentityToken", noKey)
 	wantSTSError(t, c.post(t, c.sts, webForm(sandbox.DemoRoleARN, identity)), 400, "InvalidIdentityToken", noKey)
 	c.assume(t, sandbox.DemoRoleARN, c.identityToken(t, sandbox.DemoAudience))
+}
+
+func TestTheRefreshHintIsGivenWhereTheWorldHasOne(t *testing.T) {
+	w := sandbox.Demo()
+	w.Tenants[0].RefreshIn = 30 * time.Minute
+	c := inProcess(newSandbox(t, w, sandbox.Options{}))
+	if hint := decode[map[string]any](t, c.post(t, c.tokenURL(), secretForm()))["refresh_in"]; hint != 1800.0 {
+		t.Errorf("entra: %v", hint)
+	}
+	if hint := decode[map[string]any](t, c.imdsToken(t, goodQuery, "Metadata", "true"))["refresh_in"]; hint != "1800" {
+		t.Errorf("imds: %v", hint)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // grant is a token request on its way through the checks.
@@ -169,9 +170,13 @@ func (s *Sandbox) tokenResponse(t *tenant, p principal, resource *target, endpoi
 	if err != nil {
 		return nil, &entraError{90033, http.StatusServiceUnavailable, "temporarily_unavailable", "A transient error has occurred. Please try again."}
 	}
-	s.record(Event{Hop: Entra, Op: "token", Outcome: "ok", Details: map[string]string{"client": p.clientID, "resource": resource.requested}})
+	s.record(Event{Hop: Entra, Op: "token", Outcome: "ok", Details: map[string]string{"client": p.clientID, "resource": printable(resource.requested)}})
 	if endpoint == 2 {
-		return map[string]any{"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token}, nil
+		answer := map[string]any{"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token}
+		if t.RefreshIn > 0 {
+			answer["refresh_in"] = int64(t.RefreshIn / time.Second)
+		}
+		return answer, nil
 	}
 	return map[string]any{
 		"token_type": "Bearer", "expires_in": "3599", "ext_expires_in": "3599", "access_token": token, "resource": resource.requested,

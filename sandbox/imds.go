@@ -94,7 +94,7 @@ func (s *Sandbox) serveIdentityToken(w http.ResponseWriter, q url.Values) {
 		s.refuseIMDS(w, imdsBad("invalid_resource", "AADSTS500011: %s", unknownResource(requested, t).message))
 		return
 	case !resource.admits(p):
-		s.refuseIMDS(w, imdsBad("invalid_grant", "AADSTS501051: %s", notAssigned(p, resource).message))
+		s.refuseIMDS(w, imdsBad("invalid_grant", "AADSTS501051: %s", notAssigned(p, resource).message)) // unverified: the error member
 		return
 	}
 	token, err := s.tokens.get(m.ObjectID+"|"+requested, s.now(IMDS), func() (cachedToken, error) {
@@ -106,19 +106,23 @@ func (s *Sandbox) serveIdentityToken(w http.ResponseWriter, q url.Values) {
 		writeIMDSError(w, &imdsError{http.StatusInternalServerError, "unknown", "Failed to retrieve token from the Active directory."})
 		return
 	}
-	s.record(Event{Hop: IMDS, Op: "token", Outcome: "ok", Details: map[string]string{"identity": m.Name, "resource": requested}})
-	s.writeIdentityToken(w, m, requested, token)
+	s.record(Event{Hop: IMDS, Op: "token", Outcome: "ok", Details: map[string]string{"identity": m.Name, "resource": printable(requested)}})
+	s.writeIdentityToken(w, hosted{m, t}, requested, token)
 }
 
 // writeIdentityToken sends every value as a string, which the token endpoint of
 // Entra does not.
-func (s *Sandbox) writeIdentityToken(w http.ResponseWriter, m *ManagedIdentity, resource string, token cachedToken) {
+func (s *Sandbox) writeIdentityToken(w http.ResponseWriter, m hosted, resource string, token cachedToken) {
 	left := decimal(token.expiry - s.now(IMDS).Unix())
-	writeJSON(w, http.StatusOK, map[string]string{
+	answer := map[string]string{
 		"access_token": token.value, "client_id": m.ClientID, "token_type": "Bearer", "resource": resource,
 		"expires_in": left, "ext_expires_in": left,
 		"expires_on": decimal(token.expiry), "not_before": decimal(token.notBefore),
-	})
+	}
+	if m.tenant.RefreshIn > 0 {
+		answer["refresh_in"] = decimal(int64(m.tenant.RefreshIn / time.Second))
+	}
+	writeJSON(w, http.StatusOK, answer)
 }
 
 // chooseIdentity applies the selectors. Without one the system-assigned identity

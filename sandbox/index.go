@@ -134,10 +134,9 @@ func (x *index) addAccount(data *Account) error {
 	if !accountID.MatchString(data.ID) {
 		return errors.New("the id is not twelve digits")
 	}
-	if data.Partition == "" {
-		data.Partition = "aws"
-	}
-	a := &account{Account: data, providers: map[string]*OIDCProvider{}}
+	own := *data // the world is the caller's and stays as it is
+	own.Partition = orText(own.Partition, "aws")
+	a := &account{Account: &own, providers: map[string]*OIDCProvider{}}
 	if err := put(x.accounts, data.ID, a); err != nil {
 		return err
 	}

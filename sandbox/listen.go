@@ -77,12 +77,22 @@ func (s *Sandbox) listenAll(host string, port int) error {
 			if err != nil {
 				return err
 			}
-			named[h] = listener.Addr().String()
-			n.byHost[listener.Addr().String()] = h
+			named[h] = reachable(listener.Addr())
+			n.byHost[named[h]] = h
 			s.start(listener, h, twin == 1)
 		}
 	}
 	return nil
+}
+
+// reachable returns an address that a client on this machine can use, also when
+// the listener is on all of them.
+func reachable(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return a.String()
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
 }
 
 // start serves a listener; the caller holds the network's lock.

@@ -72,6 +72,9 @@ func TestOnlyLoopbackIsListenedOn(t *testing.T) {
 	if err := open.Listen("0.0.0.0:0"); err != nil {
 		t.Error(err)
 	}
+	if !strings.HasPrefix(open.URL(sandbox.STS), "http://127.0.0.1:") {
+		t.Error(open.URL(sandbox.STS))
+	}
 	if err := open.Close(); err != nil {
 		t.Error(err)
 	}

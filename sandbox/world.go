@@ -16,6 +16,9 @@ type Tenant struct {
 	ID         string            `json:"id" yaml:"id"`
 	Apps       []App             `json:"apps,omitempty" yaml:"apps,omitempty"`
 	Identities []ManagedIdentity `json:"identities,omitempty" yaml:"identities,omitempty"` // those of the host that the metadata service serves
+
+	// RefreshIn is the refresh_in hint of all token answers; zero: none.
+	RefreshIn time.Duration `json:"refresh_in,omitempty" yaml:"refresh_in,omitempty"`
 }
 
 // App is an application with its service principal. It can be a client, a
