@@ -63,7 +63,7 @@ func (c *checker) duration(node *yaml.Node, path string) error {
 	if err := c.scalar(node, path, "a time span"); err != nil {
 		return err
 	}
-	if _, err := time.ParseDuration(node.Value); err != nil && !reference.MatchString(node.Value) {
+	if _, err := time.ParseDuration(node.Value); err != nil && !reference().MatchString(node.Value) {
 		return c.fail(node, path, "for example 90m or 1h30m", "%q is no time span", node.Value)
 	}
 	return nil
@@ -81,7 +81,7 @@ func (c *checker) secret(node *yaml.Node, path string) error {
 		return err
 	}
 	_, isFile := filePath(node.Value)
-	if !isFile && !reference.MatchString(node.Value) && node.Value != "" {
+	if !isFile && !reference().MatchString(node.Value) && node.Value != "" {
 		c.warnings = append(c.warnings, fmt.Sprintf(
 			"%s:%d: %s: a secret in plain text; better ${NAME} for an environment variable, or file:/path", c.file, node.Line, path))
 	}

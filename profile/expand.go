@@ -1,14 +1,15 @@
 package profile
 
 import (
-	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/keyless-id/keyless/internal/pattern"
 )
 
 // reference matches ${NAME}; $${NAME} stands for the text ${NAME} itself.
-var reference = regexp.MustCompile(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+var reference = pattern.Lazy(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
 func filePath(value string) (string, bool) { return strings.CutPrefix(value, "file:") }
 
@@ -40,7 +41,7 @@ func (x *expander) expand(node *yaml.Node, path string) error {
 
 func (x *expander) scalarValue(node *yaml.Node, path string) error {
 	var missing string
-	value := reference.ReplaceAllStringFunc(node.Value, func(match string) string {
+	value := reference().ReplaceAllStringFunc(node.Value, func(match string) string {
 		if strings.HasPrefix(match, "$$") {
 			return match[1:]
 		}

@@ -185,7 +185,7 @@ func (g Given) isSecret() bool {
 
 func fromElsewhere(value string) bool {
 	_, isFile := filePath(value)
-	return isFile || reference.MatchString(value)
+	return isFile || reference().MatchString(value)
 }
 
 func textNode(value string) *yaml.Node {

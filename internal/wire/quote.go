@@ -7,12 +7,14 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/keyless-id/keyless/internal/pattern"
 )
 
 const maxQuote = 400
 
 // jwt matches a signed token wherever a far side may repeat it.
-var jwt = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
+var jwt = pattern.Lazy(`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
 
 // Quote makes text from a far side fit to print: one line, bounded, without
 // control characters, JWTs or any of the secrets, plain or percent-encoded. The
@@ -21,7 +23,7 @@ func Quote(text string, secrets ...string) string {
 	for _, secret := range secrets {
 		text = hide(text, secret)
 	}
-	text = jwt.ReplaceAllString(text, "[redacted]")
+	text = jwt().ReplaceAllString(text, "[redacted]")
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool {
 		return unicode.IsSpace(r) || !unicode.IsPrint(r) || r == utf8.RuneError
 	}), " ")
@@ -45,11 +47,11 @@ func hide(text, secret string) string {
 		return text
 	}
 	text = strings.ReplaceAll(text, secret, "[redacted]")
-	var pattern strings.Builder
+	var expression strings.Builder
 	for _, r := range secret {
-		pattern.WriteString(spellings(r))
+		expression.WriteString(spellings(r))
 	}
-	encoded, err := regexp.Compile(pattern.String())
+	encoded, err := regexp.Compile(expression.String())
 	if err != nil { // too long for a pattern; such secrets are JWTs, which Quote knows
 		return text
 	}
