@@ -8,7 +8,7 @@ import (
 
 // MarshalJSON writes the policy as IAM reads it, members in the usual order and
 // lists of one as a plain value. [Parse] reads the same policy back.
-func (p *Policy) MarshalJSON() ([]byte, error) {
+func (p Policy) MarshalJSON() ([]byte, error) {
 	var w writer
 	w.object(func() {
 		w.optional("Version", p.Version)
@@ -17,6 +17,16 @@ func (p *Policy) MarshalJSON() ([]byte, error) {
 		w.array(len(p.Statements), func(i int) { p.Statements[i].write(&w) })
 	})
 	return w.Bytes(), w.err
+}
+
+// UnmarshalJSON is [Parse], so that a policy can be part of other documents.
+func (p *Policy) UnmarshalJSON(document []byte) error {
+	parsed, err := Parse(document)
+	if err != nil {
+		return err
+	}
+	*p = *parsed
+	return nil
 }
 
 func (s Statement) write(w *writer) {

@@ -67,7 +67,7 @@ func TestEveryOperatorPassesRefusesAndKnowsAnAbsentKey(t *testing.T) {
 		{"DateGreaterThan", "1767225600", "1767225601", "2026-01-01T00:00Z", false},
 		{"DateGreaterThanEquals", "2026-02", "2026-02-01", "2026-01-31", false},
 		{"Bool", "true", "True", "false", false},
-		{"BinaryEquals", "QmluYXJ5", "QmluYXJ5", "QmluYXJ6", false},
+		{"BinaryEquals", "QmluYXJ5", "Binary", "QmluYXJ5", false},
 		{"IpAddress", "203.0.113.0/24|2001:db8::/32", "203.0.113.7", "203.0.114.7", false},
 		{"IpAddress", "203.0.113.7", "::ffff:203.0.113.7", "203.0.113.8", false},
 		{"IpAddress", "2001:db8::/32", "2001:db8::1", "2001:db9::1", false},

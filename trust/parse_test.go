@@ -96,6 +96,20 @@ func TestAMarshalledPolicyIsTheSamePolicy(t *testing.T) {
 	}
 }
 
+func TestAPolicyMayBePartOfAnotherDocument(t *testing.T) {
+	var role struct{ AssumeRolePolicyDocument trust.Policy }
+	if err := json.Unmarshal([]byte(`{"AssumeRolePolicyDocument":`+pinned+`}`), &role); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(role)
+	if err != nil || !strings.Contains(string(text), `"Effect":"Allow","Principal":{"Federated":`) {
+		t.Errorf("%v %s", err, text)
+	}
+	if err := json.Unmarshal([]byte(`{"AssumeRolePolicyDocument":{"Statement":1}}`), &role); err == nil {
+		t.Error("accepted")
+	}
+}
+
 func checkRoundTrip(t *testing.T, policy *trust.Policy) {
 	t.Helper()
 	once, err := json.Marshal(policy)
