@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"time"
 
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/internal/jwtpeek"
+	"github.com/keyless-id/keyless/internal/pattern"
 	"github.com/keyless-id/keyless/internal/sigv4"
 	"github.com/keyless-id/keyless/internal/wire"
 )
@@ -43,13 +43,13 @@ func (a AssumeRole) role() role {
 	}
 }
 
-var externalID = regexp.MustCompile(`^[\w+=,.@:/-]{2,}$`)
+var externalID = pattern.Lazy(`^[\w+=,.@:/-]{2,}$`)
 
 const maxExternalID = 1224
 
 // Validate checks the fields.
 func (a AssumeRole) Validate() error {
-	if a.ExternalID != "" && (len(a.ExternalID) > maxExternalID || !externalID.MatchString(a.ExternalID)) {
+	if a.ExternalID != "" && (len(a.ExternalID) > maxExternalID || !externalID().MatchString(a.ExternalID)) {
 		return fmt.Errorf("external id %q: want 2 to 1224 letters, digits or any of _+=,.@:/-", wire.Quote(a.ExternalID))
 	}
 	return a.role().validate()

@@ -2,15 +2,17 @@ package awssts
 
 import (
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/keyless-id/keyless/internal/pattern"
 )
 
 // partition is a part of AWS with its own accounts and names, from the partitions
 // file that AWS publishes with its SDKs.
 type partition struct {
 	name      string
-	regions   *regexp.Regexp
+	areas     []string // what its regions' names begin with, before -west-1
 	suffix    string
 	dualStack string
 	region    string // where to go when no region is named
@@ -18,18 +20,20 @@ type partition struct {
 }
 
 func partitions() []partition {
-	region := func(expression string) *regexp.Regexp { return regexp.MustCompile(`^` + expression + `-\w+-\d+$`) }
 	return []partition{
-		{name: "aws", regions: region(`(us|eu|ap|sa|ca|me|af|il|mx)`), suffix: "amazonaws.com", dualStack: "api.aws", region: "us-east-1"},
-		{name: "aws-cn", regions: region(`cn`), suffix: "amazonaws.com.cn", dualStack: "api.amazonwebservices.com.cn", region: "cn-northwest-1"},
-		{name: "aws-us-gov", regions: region(`us-gov`), suffix: "amazonaws.com", dualStack: "api.aws", region: "us-gov-west-1", plainFIPS: true},
-		{name: "aws-eusc", regions: region(`eusc-[a-z]+`), suffix: "amazonaws.eu", dualStack: "api.amazonwebservices.eu", region: "eusc-de-east-1"},
-		{name: "aws-iso", regions: region(`us-iso`), suffix: "c2s.ic.gov", dualStack: "api.aws.ic.gov", region: "us-iso-east-1"},
-		{name: "aws-iso-b", regions: region(`us-isob`), suffix: "sc2s.sgov.gov", dualStack: "api.aws.scloud", region: "us-isob-east-1"},
-		{name: "aws-iso-e", regions: region(`eu-isoe`), suffix: "cloud.adc-e.uk", dualStack: "api.cloud-aws.adc-e.uk", region: "eu-isoe-west-1"},
-		{name: "aws-iso-f", regions: region(`us-isof`), suffix: "csp.hci.ic.gov", dualStack: "api.aws.hci.ic.gov", region: "us-isof-south-1"},
+		{name: "aws", areas: []string{"us", "eu", "ap", "sa", "ca", "me", "af", "il", "mx"}, suffix: "amazonaws.com", dualStack: "api.aws", region: "us-east-1"},
+		{name: "aws-cn", areas: []string{"cn"}, suffix: "amazonaws.com.cn", dualStack: "api.amazonwebservices.com.cn", region: "cn-northwest-1"},
+		{name: "aws-us-gov", areas: []string{"us-gov"}, suffix: "amazonaws.com", dualStack: "api.aws", region: "us-gov-west-1", plainFIPS: true},
+		{name: "aws-eusc", areas: []string{"eusc-de"}, suffix: "amazonaws.eu", dualStack: "api.amazonwebservices.eu", region: "eusc-de-east-1"},
+		{name: "aws-iso", areas: []string{"us-iso"}, suffix: "c2s.ic.gov", dualStack: "api.aws.ic.gov", region: "us-iso-east-1"},
+		{name: "aws-iso-b", areas: []string{"us-isob"}, suffix: "sc2s.sgov.gov", dualStack: "api.aws.scloud", region: "us-isob-east-1"},
+		{name: "aws-iso-e", areas: []string{"eu-isoe"}, suffix: "cloud.adc-e.uk", dualStack: "api.cloud-aws.adc-e.uk", region: "eu-isoe-west-1"},
+		{name: "aws-iso-f", areas: []string{"us-isof", "eu-isof"}, suffix: "csp.hci.ic.gov", dualStack: "api.aws.hci.ic.gov", region: "us-isof-south-1"},
 	}
 }
+
+// regionName splits a region into its area, a direction and a number.
+var regionName = pattern.Lazy(`^([a-z]+(?:-[a-z]+)*)-[a-z]+-[0-9]+$`)
 
 func partitionNamed(name string) (partition, bool) {
 	for _, p := range partitions() {
@@ -43,8 +47,12 @@ func partitionNamed(name string) (partition, bool) {
 // partitionOf finds a region's partition by the form of its name, so that new
 // regions need no new release.
 func partitionOf(region string) (partition, bool) {
+	name := regionName().FindStringSubmatch(region)
+	if name == nil {
+		return partition{}, false
+	}
 	for _, p := range partitions() {
-		if p.regions.MatchString(region) {
+		if slices.Contains(p.areas, name[1]) {
 			return p, true
 		}
 	}

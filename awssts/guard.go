@@ -2,11 +2,11 @@ package awssts
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/internal/jwtpeek"
+	"github.com/keyless-id/keyless/internal/pattern"
 	"github.com/keyless-id/keyless/internal/wire"
 )
 
@@ -74,8 +74,8 @@ func (w WebIdentity) checkExpected(claims jwtpeek.Claims) error {
 }
 
 var (
-	anyGUID = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
-	guidURI = regexp.MustCompile(`^api://([0-9A-Fa-f-]{36})$`)
+	anyGUID = pattern.Lazy(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+	guidURI = pattern.Lazy(`^api://([0-9A-Fa-f-]{36})$`)
 )
 
 // expected is the aud claim that the token must have; empty: nothing was said.
@@ -84,10 +84,10 @@ func (w WebIdentity) expected(claims jwtpeek.Claims) (string, error) {
 	switch {
 	case w.ExpectedAudience != "":
 		return w.ExpectedAudience, nil
-	case audience == "" || !isV2(claims) || anyGUID.MatchString(audience) || tokenExchange(audience):
+	case audience == "" || !isV2(claims) || anyGUID().MatchString(audience) || tokenExchange(audience):
 		return audience, nil
 	}
-	if found := guidURI.FindStringSubmatch(audience); found != nil && anyGUID.MatchString(found[1]) {
+	if found := guidURI().FindStringSubmatch(audience); found != nil && anyGUID().MatchString(found[1]) {
 		return strings.ToLower(found[1]), nil
 	}
 	return "", refuse(CodeAudience, fmt.Sprintf("the token is a v2.0 token for the application %q, which cannot be compared with %q", wire.Quote(strings.Join(claims.Audience, ", ")), wire.Quote(audience)),

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/keyless-id/keyless/internal/pattern"
 	"github.com/keyless-id/keyless/internal/wire"
 )
 
@@ -28,10 +28,10 @@ const (
 )
 
 var (
-	roleARN   = regexp.MustCompile(`^arn:([a-z0-9-]+):iam::([0-9]{12}):role/([\x21-\x7E]*/)?[\w+=,.@-]{1,64}$`)
-	anyARN    = regexp.MustCompile(`^arn:[\x21-\x7E]+$`)
-	policyARN = regexp.MustCompile(`^arn:[a-z0-9-]+:iam::([0-9]{12}|aws):policy/[\x21-\x7E]+$`)
-	name      = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+	roleARN   = pattern.Lazy(`^arn:([a-z0-9-]+):iam::([0-9]{12}):role/([\x21-\x7E]*/)?[\w+=,.@-]{1,64}$`)
+	anyARN    = pattern.Lazy(`^arn:[\x21-\x7E]+$`)
+	policyARN = pattern.Lazy(`^arn:[a-z0-9-]+:iam::([0-9]{12}|aws):policy/[\x21-\x7E]+$`)
+	name      = pattern.Lazy(`^[\w+=,.@-]{2,64}$`)
 )
 
 // role is what both calls have in common.
@@ -68,7 +68,7 @@ func (r role) checkARN() error {
 		return fmt.Errorf("role ARN %q: want %d to %d characters", wire.Quote(r.arn), minARN, maxARN)
 	case r.foreign():
 		return nil
-	case !roleARN.MatchString(r.arn):
+	case !roleARN().MatchString(r.arn):
 		return fmt.Errorf("role ARN %q: want arn:aws:iam::ACCOUNT:role/NAME with an account of 12 digits", wire.Quote(r.arn))
 	}
 	if _, known := partitionNamed(r.partition()); !known {
@@ -79,14 +79,14 @@ func (r role) checkARN() error {
 
 // partition is empty for ARNs that are not AWS's.
 func (r role) partition() string {
-	if found := roleARN.FindStringSubmatch(r.arn); found != nil {
+	if found := roleARN().FindStringSubmatch(r.arn); found != nil {
 		return found[1]
 	}
 	return ""
 }
 
 func (r role) checkSession() error {
-	if r.session != "" && !name.MatchString(r.session) {
+	if r.session != "" && !name().MatchString(r.session) {
 		return fmt.Errorf("session name %q: want %d to %d letters, digits or any of _+=,.@-", wire.Quote(r.session), minName, maxName)
 	}
 	return nil
@@ -115,7 +115,7 @@ func (r role) checkPolicy() error {
 		return fmt.Errorf("%d policy ARNs: want %d at most", len(r.policyARNs), maxPolicies)
 	}
 	for _, arn := range r.policyARNs {
-		if !r.foreign() && !policyARN.MatchString(arn) {
+		if !r.foreign() && !policyARN().MatchString(arn) {
 			return fmt.Errorf("policy ARN %q: want arn:aws:iam::ACCOUNT:policy/NAME", wire.Quote(arn))
 		}
 	}
@@ -164,7 +164,7 @@ func (r role) form(action, session string) url.Values {
 // foreign reports whether the role is not AWS's: other implementations of STS, at an
 // address of their own, have ARNs of their own.
 func (r role) foreign() bool {
-	return r.endpoint != "" && anyARN.MatchString(r.arn) && !strings.HasPrefix(r.arn, "arn:aws")
+	return r.endpoint != "" && anyARN().MatchString(r.arn) && !strings.HasPrefix(r.arn, "arn:aws")
 }
 
 // account is the role's account; empty for ARNs that are not AWS's.

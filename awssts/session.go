@@ -4,13 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/keyless-id/keyless/internal/jwtpeek"
+	"github.com/keyless-id/keyless/internal/pattern"
 )
 
-var foreign = regexp.MustCompile(`[^\w+=,.@-]+`)
+var foreign = pattern.Lazy(`[^\w+=,.@-]+`)
 
 // sessionName names a session after the identity, so that CloudTrail says who it
 // was: the managed identity's or machine's own name, else the subject, and eight
@@ -18,7 +18,7 @@ var foreign = regexp.MustCompile(`[^\w+=,.@-]+`)
 func sessionName(claims jwtpeek.Claims) string {
 	sum := sha256.Sum256([]byte(claims.Issuer + "\n" + claims.Subject))
 	suffix := "-" + hex.EncodeToString(sum[:4])
-	base := strings.Trim(foreign.ReplaceAllString(readableName(claims), "-"), "-")
+	base := strings.Trim(foreign().ReplaceAllString(readableName(claims), "-"), "-")
 	if most := maxName - len(suffix); len(base) > most {
 		base = strings.Trim(base[len(base)-most:], "-") // the end of a path says most
 	}

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 
 	keyless "github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/internal/pattern"
 	"github.com/keyless-id/keyless/internal/wire"
 )
 
@@ -39,7 +39,7 @@ func loose(body []byte) Failure {
 	return Failure{Name: text("error"), Description: text("error_description"), Trace: text("trace_id"), Correlation: text("correlation_id")}
 }
 
-var aadsts = regexp.MustCompile(`^AADSTS(\d{4,9})\s*:\s*`)
+var aadsts = pattern.Lazy(`^AADSTS(\d{4,9})\s*:\s*`)
 
 // Code is the AADSTS code where there is one, else the OAuth error.
 func (f Failure) Code() string {
@@ -50,7 +50,7 @@ func (f Failure) Code() string {
 }
 
 func (f Failure) number() int {
-	if found := aadsts.FindStringSubmatch(f.Description); found != nil {
+	if found := aadsts().FindStringSubmatch(f.Description); found != nil {
 		number, _ := strconv.Atoi(found[1])
 		return number
 	}
@@ -61,25 +61,25 @@ func (f Failure) number() int {
 }
 
 // tail is what Entra appends to every description, on lines of its own or not.
-var tail = regexp.MustCompile(`(?s)(\s+(Trace ID|Correlation ID|Timestamp): .*|[\r\n].*)$`)
+var tail = pattern.Lazy(`(?s)(\s+(Trace ID|Correlation ID|Timestamp): .*|[\r\n].*)$`)
 
 // Message is the first line of the description, and the ids that Microsoft's
 // support asks for.
 func (f Failure) Message(secrets ...string) string {
-	text := aadsts.ReplaceAllString(strings.TrimSpace(f.Description), "")
-	text = wire.Quote(tail.ReplaceAllString(text, ""), secrets...)
+	text := aadsts().ReplaceAllString(strings.TrimSpace(f.Description), "")
+	text = wire.Quote(tail().ReplaceAllString(text, ""), secrets...)
 	if text == "" {
 		text = wire.Quote(f.Name, secrets...)
 	}
 	return text + f.ids(secrets)
 }
 
-var id = regexp.MustCompile(`^[0-9A-Za-z-]{8,64}$`)
+var id = pattern.Lazy(`^[0-9A-Za-z-]{8,64}$`)
 
 func (f Failure) ids(secrets []string) string {
 	var parts []string
 	for _, part := range [][2]string{{"trace ", f.Trace}, {"correlation ", f.Correlation}} {
-		if id.MatchString(part[1]) {
+		if id().MatchString(part[1]) {
 			parts = append(parts, part[0]+wire.Quote(part[1], secrets...))
 		}
 	}
