@@ -12,12 +12,15 @@ import (
 
 const listBuckets = `
 import boto3, sys
-boto3.Session().client("s3", endpoint_url=sys.argv[1]).list_buckets()
+boto3.Session(profile_name="bench").client("s3", endpoint_url=sys.argv[1]).list_buckets()
 `
 
-// caller is a program that gets its credentials from a profile.
+// caller is a program that gets its credentials from a profile. The profile is an
+// argument and not in the environment: there the AWS CLI inside the bash way would
+// read it too, and run the bash way.
 type caller struct {
 	name string
+	cli  string // what the bash way runs: the current CLI leaves traces in the environment that the old one trips over
 	args []string
 }
 
@@ -57,7 +60,7 @@ func measureCaller(ctx context.Context, s settings, w *world, program caller, wa
 	with := func(way string, every int) contestant {
 		return contestant{
 			name: program.name + ", " + way, args: program.args, every: every,
-			env: w.env("AWS_CONFIG_FILE="+ways[way], "AWS_PROFILE=bench", "AWS=/usr/bin/aws"),
+			env: w.env("AWS_CONFIG_FILE="+ways[way], "AWS="+program.cli),
 		}
 	}
 	static, ours, bash := with("stored key", 1), with("keyless", 1), with("bash way", 5)
@@ -92,12 +95,13 @@ func (s settings) ways(w *world) (map[string]string, error) {
 }
 
 func (s settings) callers(w *world) []caller {
-	s3 := w.URL(sandbox.S3)
+	s3, list := w.URL(sandbox.S3), []string{"--profile", "bench", "--endpoint-url", w.URL(sandbox.S3), "s3", "ls"}
+	debian, current := "/usr/bin/aws", filepath.Join(s.venv, "bin/aws")
 	return []caller{
-		{"aws s3 ls, Debian", []string{"/usr/bin/aws", "--endpoint-url", s3, "s3", "ls"}},
-		{"aws s3 ls, PyPI", []string{filepath.Join(s.venv, "bin/aws"), "--endpoint-url", s3, "s3", "ls"}},
-		{"boto3, Debian", []string{"/usr/bin/python3", "-c", listBuckets, s3}},
-		{"boto3, PyPI", []string{filepath.Join(s.venv, "bin/python"), "-c", listBuckets, s3}},
+		{"aws s3 ls, Debian", debian, append([]string{debian}, list...)},
+		{"aws s3 ls, PyPI", current, append([]string{current}, list...)},
+		{"boto3, Debian", debian, []string{"/usr/bin/python3", "-c", listBuckets, s3}},
+		{"boto3, PyPI", current, []string{filepath.Join(s.venv, "bin/python"), "-c", listBuckets, s3}},
 	}
 }
 

@@ -84,8 +84,10 @@ func once(ctx context.Context, c contestant) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
+	limit := time.AfterFunc(time.Minute, func() { _ = process.Kill() })
 	state, err := process.Wait()
 	wall := time.Since(began)
+	limit.Stop()
 	if err != nil {
 		return sample{}, err
 	}

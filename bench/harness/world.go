@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/keyless-id/keyless/sandbox"
 )
@@ -47,14 +50,24 @@ func newWorld() (*world, error) {
 `, audience, roleARN, region), 0o600)
 }
 
+// roots writes the system's root certificates with the sandbox's one among them.
+func (w *world) roots() (string, error) {
+	system, err := os.ReadFile("/etc/ssl/certs/ca-certificates.crt")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	file := filepath.Join(w.dir, "roots.pem")
+	return file, os.WriteFile(file, append(system, w.CAPEM()...), 0o600)
+}
+
 func (w *world) close() {
 	_ = w.Close()
 	_ = os.RemoveAll(w.dir)
 }
 
-// env is the environment of every contestant, made from scratch.
+// env is the environment of every contestant, made from scratch; more wins.
 func (w *world) env(more ...string) []string {
-	return append([]string{
+	base := []string{
 		"PATH=/usr/bin:/bin",
 		"HOME=" + w.dir,
 		"LANG=C.UTF-8",
@@ -65,7 +78,12 @@ func (w *world) env(more ...string) []string {
 		"AWS_DEFAULT_REGION=" + region,
 		"AWS_EC2_METADATA_DISABLED=true",
 		"AWS_SHARED_CREDENTIALS_FILE=" + filepath.Join(w.dir, "none"),
-	}, more...)
+	}
+	return slices.DeleteFunc(append(base, more...), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		last := slices.ContainsFunc(more, func(other string) bool { return strings.HasPrefix(other, name+"=") })
+		return last && !slices.Contains(more, pair)
+	})
 }
 
 func farSide() sandbox.World {
