@@ -37,13 +37,17 @@ func Failed(h keyless.Hop, op string, err error) *keyless.Error {
 	return failed
 }
 
+// maxWait is the longest that a caller without a deadline is held for a far side
+// that asks to be left alone. A cache in front waits longer, and holds nobody.
+const maxWait = 30 * time.Second
+
 // Verdict says whether a request that failed with err may be sent again.
 func Verdict(err error) wire.Verdict {
 	var e *keyless.Error
 	if !errors.As(err, &e) {
 		return wire.Verdict{}
 	}
-	return wire.Verdict{Again: e.Temporary, After: e.RetryAfter}
+	return wire.Verdict{Again: e.Temporary && e.RetryAfter <= maxWait, After: e.RetryAfter}
 }
 
 // maxSkew is how far two honest clocks may be apart, with room for slow answers.
