@@ -1,6 +1,7 @@
 package awssts_test
 
 import (
+	"crypto/x509"
 	"net/http"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/awssts"
+	"github.com/keyless-id/keyless/internal/wire"
 	"github.com/keyless-id/keyless/sandbox"
 )
 
@@ -122,5 +124,27 @@ func TestAFaultOfTheSandboxPasses(t *testing.T) {
 				t.Errorf("%d requests: %v", s.Requests(sandbox.STS), err)
 			}
 		})
+	}
+}
+
+func TestAPrivateCAReachesSTS(t *testing.T) {
+	s, exchange := demo(t)
+	if err := s.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(s.CAPEM()) {
+		t.Fatal("no CA")
+	}
+	subject := mint(t, s, sandbox.DemoAudience, nil, sandbox.Minting{})
+	exchange.Endpoint, exchange.Client = s.TLSURL(sandbox.STS), wire.NewCloud(roots)
+	if _, err := exchange.Exchange(t.Context(), subject); err != nil {
+		t.Error(err)
+	}
+	exchange.Client = nil
+	_, err := exchange.Exchange(t.Context(), subject)
+	if e := wantError(t, err, "certificate", false); !strings.Contains(e.Hint, "private CA") {
+		t.Errorf("hint %q", e.Hint)
 	}
 }

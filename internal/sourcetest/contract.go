@@ -255,9 +255,14 @@ func (c Contract) retryAfter(t *testing.T) {
 
 func (c Contract) longRetryAfter(t *testing.T) {
 	t.Helper()
-	err := c.withDeadline(t, throttled("3600"), 5*time.Second)
-	if e := c.check(t, err); e.RetryAfter != time.Hour {
-		t.Errorf("RetryAfter %s, want 1h", e.RetryAfter)
+	err := c.withDeadline(t, throttled("20"), 5*time.Second)
+	if e := c.check(t, err); e.RetryAfter != 20*time.Second {
+		t.Errorf("RetryAfter %s, want 20s", e.RetryAfter)
+	}
+	started := time.Now()
+	_, err = c.New(throttled("3600").far()).Token(t.Context())
+	if e := c.check(t, err); e.RetryAfter != time.Hour || time.Since(started) > 2*time.Minute {
+		t.Errorf("RetryAfter %s, want 1h; returned after %s", e.RetryAfter, time.Since(started))
 	}
 }
 

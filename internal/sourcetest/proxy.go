@@ -20,7 +20,7 @@ const underProxyVariable = "KEYLESS_TEST_UNDER_PROXY"
 func UnderProxy(t *testing.T, ask func(context.Context)) int {
 	t.Helper()
 	if os.Getenv(underProxyVariable) != "" { //nolint:forbidigo // a test that is two processes
-		ctx, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		ask(ctx)
 		t.SkipNow()
