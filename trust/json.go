@@ -28,6 +28,7 @@ type node struct {
 	text    string // of strings, numbers and booleans
 	items   []node
 	members []member
+	names   map[string]bool // of the members
 }
 
 type member struct {
@@ -87,7 +88,7 @@ func parseNode(decoder *json.Decoder, depth int) (node, error) {
 }
 
 func parseContainer(decoder *json.Decoder, open json.Delim, depth int) (node, error) {
-	parse, result := parseMember, node{kind: kindObject}
+	parse, result := parseMember, node{kind: kindObject, names: map[string]bool{}}
 	if open == '[' {
 		parse, result = parseItem, node{kind: kindArray}
 	}
@@ -112,11 +113,10 @@ func parseMember(decoder *json.Decoder, into *node, depth int) error {
 		return err
 	}
 	name, _ := token.(string) // the decoder admits nothing else here
-	for _, m := range into.members {
-		if m.name == name {
-			return fmt.Errorf("%q appears twice in one object", name)
-		}
+	if into.names[name] {
+		return fmt.Errorf("%q appears twice in one object", name)
 	}
+	into.names[name] = true
 	value, err := parseNode(decoder, depth)
 	into.members = append(into.members, member{name, value})
 	return err

@@ -8,7 +8,7 @@ import (
 
 // MaxDocument is the longest document that [Parse] reads. IAM itself stops far
 // below it, at 8,192 characters without white space.
-const MaxDocument = 128 << 10
+const MaxDocument = 64 << 10
 
 // Parse reads a trust policy. It knows the whole grammar and refuses what IAM
 // would refuse; the error is one line that says where and what.
