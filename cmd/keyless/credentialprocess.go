@@ -39,7 +39,9 @@ func newCredentialProcess(p *program) *cobra.Command {
 			return p.credentialProcess(ctx, c, args)
 		},
 	}
-	c.addTo(cmd)
+	if p.about(cmd.Name()) {
+		c.addTo(cmd)
+	}
 	return cmd
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,12 @@ type choice struct {
 	settings []profile.Setting
 	flags    *pflag.FlagSet
 }
+
+// about reports whether the command line can be about a subcommand. Its flags are
+// made only then: they cost more than the rest of the command tree, and the program
+// starts for every command of the AWS CLI. No command line at all is about all of
+// them, for the documentation.
+func (p *program) about(name string) bool { return len(p.args) == 0 || slices.Contains(p.args, name) }
 
 // addTo registers the flags with which a profile is picked, changed or made.
 func (c *choice) addTo(cmd *cobra.Command) {

@@ -28,7 +28,9 @@ func newToken(p *program) *cobra.Command {
 			return p.token(ctx, c, args, claims)
 		},
 	}
-	c.addTo(cmd)
+	if p.about(cmd.Name()) {
+		c.addTo(cmd)
+	}
 	cmd.Flags().BoolVar(&claims, "claims", false, "print the token's claims as JSON instead of the token")
 	return cmd
 }
