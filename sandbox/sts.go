@@ -7,7 +7,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -163,9 +162,9 @@ type assumption struct {
 }
 
 var (
-	rolePattern    = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+$`)
-	sessionPattern = regexp.MustCompile(`^[\w+=,.@-]*$`)
-	policyPattern  = regexp.MustCompile(`^[\x{0009}\x{000A}\x{000D}\x{0020}-\x{00FF}]+$`)
+	rolePattern    = lazyPattern(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+$`)
+	sessionPattern = lazyPattern(`^[\w+=,.@-]*$`)
+	policyPattern  = lazyPattern(`^[\x{0009}\x{000A}\x{000D}\x{0020}-\x{00FF}]+$`)
 )
 
 // Limits of "AssumeRoleWithWebIdentity" and "AssumeRole".
@@ -185,13 +184,13 @@ func (c *call) readAssumption() (*assumption, *awsError) {
 		return nil, constraint("roleArn", "Member must have length greater than or equal to 20")
 	case len(a.roleARN) > 2048:
 		return nil, constraint("roleArn", "Member must have length less than or equal to 2048")
-	case !rolePattern.MatchString(a.roleARN):
+	case !rolePattern().MatchString(a.roleARN):
 		return nil, invalid("Request ARN is invalid")
 	case len(a.session) < 2:
 		return nil, constraint("roleSessionName", "Member must have length greater than or equal to 2")
 	case len(a.session) > 64:
 		return nil, constraint("roleSessionName", "Member must have length less than or equal to 64")
-	case !sessionPattern.MatchString(a.session):
+	case !sessionPattern().MatchString(a.session):
 		return nil, constraint("roleSessionName", `Member must satisfy regular expression pattern: [\w+=,.@-]*`)
 	}
 	if refusal := a.readDuration(c.form.Get("DurationSeconds")); refusal != nil {
@@ -231,7 +230,7 @@ func (a *assumption) readPolicies(form url.Values) *awsError {
 	switch {
 	case len(policy) > maxPolicy:
 		return constraint("policy", "Member must have length less than or equal to 2048")
-	case policy != "" && !policyPattern.MatchString(policy):
+	case policy != "" && !policyPattern().MatchString(policy):
 		return constraint("policy", `Member must satisfy regular expression pattern: [\u0009\u000A\u000D\u0020-\u00FF]+`)
 	case policy != "" && !isJSONObject(policy):
 		return &awsError{"MalformedPolicyDocument", http.StatusBadRequest, "This policy contains invalid Json"}
