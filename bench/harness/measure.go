@@ -42,12 +42,28 @@ func (s samples) wall() time.Duration {
 }
 func (s samples) cpu() time.Duration { return s.p50(func(one sample) time.Duration { return one.cpu }) }
 
-// roundRobin runs every contestant once a round. Two rounds before the first
+// paired is the median of the ratios within a round. Where two contestants differ
+// by little, it bears a machine that gets slower or faster better than the ratio
+// of the medians. Both must have run in every round.
+func paired(a, b samples) float64 {
+	ratios := make([]float64, min(len(a), len(b)))
+	for i := range ratios {
+		ratios[i] = ratio(a[i].wall, b[i].wall)
+	}
+	slices.Sort(ratios)
+	return ratios[len(ratios)/2]
+}
+
+// roundRobin runs every contestant once a round, forth and back. Two rounds before the first
 // warm the page cache and do not count.
 func roundRobin(ctx context.Context, rounds int, contestants []contestant) (map[string]samples, error) {
 	results := map[string]samples{}
 	for round := -2; round < rounds; round++ {
-		for _, c := range contestants {
+		turn := slices.Clone(contestants)
+		if round%2 != 0 { // nobody always follows the same one
+			slices.Reverse(turn)
+		}
+		for _, c := range turn {
 			if c.every > 1 && round >= 0 && round%c.every != 0 {
 				continue
 			}
