@@ -22,6 +22,7 @@ var fars = []far{
 		return c.URL(sandbox.STS), c.URL(sandbox.S3)
 	}},
 	{name: "minio", bucket: "from-minio", start: func(t *testing.T, c *cloud) (string, string) {
+		t.Helper()
 		minio := startMinIO(t, c, audience)
 		return minio, minio
 	}},

@@ -170,6 +170,7 @@ func TestAzidentityManagedIdentity(t *testing.T) {
 
 // must is for constructors that fail only when the test is wrong.
 func must(t *testing.T) func(credential, error) credential {
+	t.Helper()
 	return func(c credential, err error) credential {
 		t.Helper()
 		if err != nil {

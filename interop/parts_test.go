@@ -42,16 +42,15 @@ type awsClient struct {
 
 // awsClients are the old ones that Debian ships and the current ones from PyPI.
 var awsClients = []awsClient{
-	{
-		name:   "debian",
-		cli:    func(t *testing.T) string { return installed(t, "Debian's AWS CLI", "/usr/bin/aws") },
-		python: debianPython,
-	},
-	{
-		name:   "pypi",
-		cli:    func(t *testing.T) string { return installed(t, "PyPI's AWS CLI", "venv/bin/aws") },
-		python: func(t *testing.T) string { return installed(t, "PyPI's boto3", "venv/bin/python") },
-	},
+	{name: "debian", cli: part("Debian's AWS CLI", "/usr/bin/aws"), python: debianPython},
+	{name: "pypi", cli: part("PyPI's AWS CLI", "venv/bin/aws"), python: part("PyPI's boto3", "venv/bin/python")},
+}
+
+func part(name, path string) func(t *testing.T) string {
+	return func(t *testing.T) string {
+		t.Helper()
+		return installed(t, name, path)
+	}
 }
 
 func debianPython(t *testing.T) string {

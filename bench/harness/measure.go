@@ -40,6 +40,7 @@ func (s samples) p50(of func(sample) time.Duration) time.Duration {
 func (s samples) wall() time.Duration {
 	return s.p50(func(one sample) time.Duration { return one.wall })
 }
+
 func (s samples) cpu() time.Duration { return s.p50(func(one sample) time.Duration { return one.cpu }) }
 
 // paired is the median of the ratios within a round. Where two contestants differ
