@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
-	"sync"
 
 	"github.com/keyless-id/keyless/trust"
 )
@@ -44,17 +42,6 @@ type role struct {
 type bucket struct {
 	Bucket
 	account *account
-}
-
-var (
-	accountID  = lazyPattern(`^[0-9]{12}$`)
-	bucketName = lazyPattern(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-)
-
-// lazyPattern compiles an expression when it is first needed: the sandbox is part of
-// a program that starts for every command of the AWS CLI.
-func lazyPattern(expression string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
 }
 
 // newIndex checks the world while it builds the index.
@@ -138,7 +125,7 @@ func resourceKey(resource string) string {
 }
 
 func (x *index) addAccount(data *Account) error {
-	if !accountID().MatchString(data.ID) {
+	if !isAccountID(data.ID) {
 		return errors.New("the id is not twelve digits")
 	}
 	own := *data // the world is the caller's and stays as it is
@@ -162,7 +149,7 @@ func (x *index) addAccount(data *Account) error {
 
 func (x *index) addContents(a *account) error {
 	for _, b := range a.Buckets {
-		if !bucketName().MatchString(b.Name) {
+		if !isBucketName(b.Name) {
 			return fmt.Errorf("bucket %q: not a legal name", b.Name)
 		}
 		if err := put(x.buckets, b.Name, &bucket{b, a}); err != nil {

@@ -161,12 +161,6 @@ type assumption struct {
 	packed   int // per cent of the room for session policies
 }
 
-var (
-	rolePattern    = lazyPattern(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+$`)
-	sessionPattern = lazyPattern(`^[\w+=,.@-]*$`)
-	policyPattern  = lazyPattern(`^[\x{0009}\x{000A}\x{000D}\x{0020}-\x{00FF}]+$`)
-)
-
 // Limits of "AssumeRoleWithWebIdentity" and "AssumeRole".
 const (
 	minDuration     = 900
@@ -184,13 +178,13 @@ func (c *call) readAssumption() (*assumption, *awsError) {
 		return nil, constraint("roleArn", "Member must have length greater than or equal to 20")
 	case len(a.roleARN) > 2048:
 		return nil, constraint("roleArn", "Member must have length less than or equal to 2048")
-	case !rolePattern().MatchString(a.roleARN):
+	case !isRoleARN(a.roleARN):
 		return nil, invalid("Request ARN is invalid")
 	case len(a.session) < 2:
 		return nil, constraint("roleSessionName", "Member must have length greater than or equal to 2")
 	case len(a.session) > 64:
 		return nil, constraint("roleSessionName", "Member must have length less than or equal to 64")
-	case !sessionPattern().MatchString(a.session):
+	case !isSessionName(a.session):
 		return nil, constraint("roleSessionName", `Member must satisfy regular expression pattern: [\w+=,.@-]*`)
 	}
 	if refusal := a.readDuration(c.form.Get("DurationSeconds")); refusal != nil {
@@ -230,7 +224,7 @@ func (a *assumption) readPolicies(form url.Values) *awsError {
 	switch {
 	case len(policy) > maxPolicy:
 		return constraint("policy", "Member must have length less than or equal to 2048")
-	case policy != "" && !policyPattern().MatchString(policy):
+	case policy != "" && !isPolicyText(policy):
 		return constraint("policy", `Member must satisfy regular expression pattern: [\u0009\u000A\u000D\u0020-\u00FF]+`)
 	case policy != "" && !isJSONObject(policy):
 		return &awsError{"MalformedPolicyDocument", http.StatusBadRequest, "This policy contains invalid Json"}

@@ -34,8 +34,9 @@ func demoClaims(t *testing.T, c *cloud, change ...any) map[string]any {
 }
 
 func TestSTSRefusesEveryTokenThatIsNotRight(t *testing.T) {
-	c := inProcess(newSandbox(t, sandbox.Demo(), sandbox.Options{}))
-	now := time.Now().Unix()
+	clock := time.Now() // stands still, so that a second more or less decides
+	c := inProcess(newSandbox(t, sandbox.Demo(), sandbox.Options{Now: func() time.Time { return clock }}))
+	now := clock.Unix()
 	const notJWT = "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
 	for name, row := range map[string]struct {
 		change  []any
@@ -51,7 +52,7 @@ func TestSTSRefusesEveryTokenThatIsNotRight(t *testing.T) {
 		"no issuer":            {[]any{"iss", nil}, sandbox.Minting{}, "InvalidIdentityToken", ""},
 		"no subject":           {[]any{"sub", nil}, sandbox.Minting{}, "InvalidIdentityToken", ""},
 		"expired":              {[]any{"exp", now - 1}, sandbox.Minting{}, "ExpiredTokenException", ""},
-		"not yet":              {[]any{"nbf", now + 301}, sandbox.Minting{}, "InvalidIdentityToken", ""},
+		"a second too early":   {[]any{"nbf", now + 301}, sandbox.Minting{}, "InvalidIdentityToken", ""},
 		"of the future":        {[]any{"iat", now + 301}, sandbox.Minting{}, "InvalidIdentityToken", ""},
 		"fraction in a time":   {[]any{"exp", float64(now) + 100.5}, sandbox.Minting{}, "InvalidIdentityToken", ""},
 		"time as text":         {[]any{"exp", fmt.Sprint(now + 100)}, sandbox.Minting{}, "InvalidIdentityToken", ""},
@@ -70,6 +71,7 @@ func TestSTSRefusesEveryTokenThatIsNotRight(t *testing.T) {
 	}
 	wantSTSError(t, c.post(t, c.sts, webForm(sandbox.DemoVMRoleARN, "not.a.token")), 400, "InvalidIdentityToken", notJWT)
 	c.assume(t, sandbox.DemoVMRoleARN, c.mint(t, demoClaims(t, c), sandbox.Minting{}))
+	c.assume(t, sandbox.DemoVMRoleARN, c.mint(t, demoClaims(t, c, "nbf", now+300, "iat", now+300, "exp", now+301), sandbox.Minting{}))
 }
 
 func TestSTSAcceptsEveryAlgorithmThatItShould(t *testing.T) {
