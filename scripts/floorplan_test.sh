@@ -6,7 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 readonly module=github.com/keyless-id/keyless
 readonly rooms=(entra azhost awssts delivery profile trust sandbox cmd/keyless
-	internal/sigv4 internal/refresh internal/wire internal/filecache internal/jwtpeek internal/warm)
+	internal/sigv4 internal/refresh internal/wire internal/filecache internal/jwtpeek internal/warm
+	internal/hop internal/newcomer)
 
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
@@ -60,6 +61,8 @@ expect refused sandbox keyless
 expect refused sandbox internal/wire
 expect allowed sandbox trust
 expect refused internal/wire keyless
+expect refused internal/newcomer keyless
+expect allowed internal/hop keyless
 expect refused internal/warm net/http
 expect refused internal/filecache encoding/json
 expect refused cmd/keyless github.com/aws/aws-sdk-go-v2/config
