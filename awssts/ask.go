@@ -34,7 +34,7 @@ type call struct {
 	action  string
 	form    url.Values
 	secrets []string
-	sign    func(*http.Request, []byte) error // nil: the request is not signed
+	sign    func(*http.Request, []byte) // nil: the request is not signed
 	client  *http.Client
 	hint    func(*keyless.Error) string
 }
@@ -82,7 +82,7 @@ func (c call) request(ctx context.Context) (*http.Request, error) {
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
 	if c.sign != nil {
-		return request, c.sign(request, []byte(body))
+		c.sign(request, []byte(body))
 	}
 	return request, nil
 }

@@ -78,14 +78,14 @@ func (a AssumeRole) call(from keyless.Credentials) call {
 	return call{
 		role: a.role(), action: actionAssumeRole, form: form, client: a.Client,
 		secrets: []string{from.SecretAccessKey.Reveal(), from.SessionToken.Reveal()},
-		sign:    func(request *http.Request, body []byte) error { return a.sign(request, body, from) },
+		sign:    func(request *http.Request, body []byte) { a.sign(request, body, from) },
 		hint:    a.hint,
 	}
 }
 
-func (a AssumeRole) sign(request *http.Request, body []byte, from keyless.Credentials) error {
+func (a AssumeRole) sign(request *http.Request, body []byte, from keyless.Credentials) {
 	keys := sigv4.Keys{AccessKeyID: from.AccessKeyID, SecretAccessKey: from.SecretAccessKey.Reveal(), SessionToken: from.SessionToken.Reveal()}
-	return sigv4.Sign(request.Context(), request, body, keys, sigv4.Scope{Service: "sts", Region: a.signingRegion(), Time: time.Now()})
+	sigv4.Sign(request, body, keys, sigv4.Scope{Service: "sts", Region: a.signingRegion(), Time: time.Now()})
 }
 
 // signingRegion is the region that answers. A far side that is not AWS takes any,

@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/awssts"
@@ -204,7 +203,7 @@ func (b *builder) exchanger() (keyless.Exchanger, error) {
 		return nil, err
 	}
 	ex := awssts.WebIdentity{
-		RoleARN: b.AWS.RoleARN, SessionName: b.AWS.SessionName, Duration: time.Duration(b.AWS.Duration),
+		RoleARN: b.AWS.RoleARN, SessionName: b.AWS.SessionName, Duration: b.AWS.Duration,
 		Policy: b.AWS.SessionPolicy, PolicyARNs: b.AWS.PolicyARNs,
 		Region:   first(b.AWS.Region, b.getenv("AWS_REGION"), b.getenv("AWS_DEFAULT_REGION")),
 		FIPS:     b.AWS.FIPS || b.getenv("AWS_USE_FIPS_ENDPOINT") == "true",
@@ -231,7 +230,7 @@ func (b *builder) chain(ex awssts.WebIdentity) (keyless.Exchanger, error) {
 	for i, hop := range b.AWS.Chain {
 		hops[i] = awssts.AssumeRole{
 			RoleARN: hop.RoleARN, ExternalID: hop.ExternalID, SessionName: first(hop.SessionName, ex.SessionName),
-			Duration: time.Duration(hop.Duration), Region: ex.Region, FIPS: ex.FIPS, Endpoint: ex.Endpoint, Client: ex.Client,
+			Duration: hop.Duration, Region: ex.Region, FIPS: ex.FIPS, Endpoint: ex.Endpoint, Client: ex.Client,
 		}
 		b.answer = append(b.answer, hop.RoleARN, hop.ExternalID, hop.SessionName, hops[i].Duration.String())
 		if err := b.valid(fmt.Sprintf("aws.chain[%d]", i), hops[i].Validate()); err != nil {

@@ -3,9 +3,8 @@ package profile
 import (
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/keyless-id/keyless/internal/pattern"
+	"github.com/keyless-id/keyless/internal/yamltree"
 )
 
 // reference matches ${NAME}; $${NAME} stands for the text ${NAME} itself.
@@ -13,35 +12,38 @@ var reference = pattern.Lazy(`\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
 func filePath(value string) (string, bool) { return strings.CutPrefix(value, "file:") }
 
+// fromElsewhere reports whether a secret's value is not the secret itself.
+func fromElsewhere(value string) bool {
+	_, isFile := filePath(value)
+	return isFile || value == "" || reference().MatchString(value)
+}
+
 // expander puts the environment's values where ${NAME} stands.
 type expander struct {
-	checker
+	file   string
 	getenv func(string) string
 	used   []string // the names that were looked up
 }
 
-func (x *expander) expand(node *yaml.Node, path string) error {
-	if node.Kind == yaml.ScalarNode {
-		return x.scalarValue(node, path)
+func (x *expander) expand(n *yamltree.Node, path string) error {
+	if n.Kind == yamltree.Text {
+		return x.text(n, path)
 	}
-	for i, child := range node.Content {
+	for i, item := range n.Items {
 		at := path
-		if node.Kind == yaml.MappingNode {
-			if i%2 == 0 {
-				continue // keys stay as they are
-			}
-			at = join(path, node.Content[i-1].Value)
+		if n.Kind == yamltree.Block {
+			at = yamltree.Join(path, n.Keys[i].Value)
 		}
-		if err := x.expand(child, at); err != nil {
+		if err := x.expand(item, at); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (x *expander) scalarValue(node *yaml.Node, path string) error {
+func (x *expander) text(n *yamltree.Node, path string) error {
 	var missing string
-	value := reference().ReplaceAllStringFunc(node.Value, func(match string) string {
+	value := reference().ReplaceAllStringFunc(n.Value, func(match string) string {
 		if strings.HasPrefix(match, "$$") {
 			return match[1:]
 		}
@@ -54,8 +56,11 @@ func (x *expander) scalarValue(node *yaml.Node, path string) error {
 		return found
 	})
 	if missing != "" {
-		return x.fail(node, path, "set it, or write file:/path for a value that is in a file", "the environment variable %s is not set", missing)
+		return &Error{
+			File: x.file, Line: n.Line, Path: path, Message: "the environment variable " + missing + " is not set",
+			Hint: "set it, or write file:/path for a value that is in a file",
+		}
 	}
-	node.Value = value
+	n.Value = value
 	return nil
 }

@@ -2,10 +2,8 @@ package profile
 
 import (
 	"reflect"
-	"slices"
-	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/keyless-id/keyless/internal/yamltree"
 )
 
 // Selected is the profile to work with.
@@ -22,7 +20,7 @@ type Selected struct {
 // flags say; without a name and with flags, the flags alone.
 func Select(name, file string, given []Given, getenv func(string) string) (*Selected, error) {
 	s := &Selected{lines: map[string]int{}}
-	node := mappingNode()
+	node := &yamltree.Node{Kind: yamltree.Block}
 	if name != "" || len(given) == 0 {
 		found, err := s.fromFile(name, file, getenv)
 		if err != nil {
@@ -36,7 +34,7 @@ func Select(name, file string, given []Given, getenv func(string) string) (*Sele
 	return s, s.fill(node, getenv)
 }
 
-func (s *Selected) fromFile(name, file string, getenv func(string) string) (*yaml.Node, error) {
+func (s *Selected) fromFile(name, file string, getenv func(string) string) (*yamltree.Node, error) {
 	path := Find(file, getenv)
 	if path == "" {
 		return nil, &Error{
@@ -51,28 +49,22 @@ func (s *Selected) fromFile(name, file string, getenv func(string) string) (*yam
 	if s.Name, err = config.choose(name, getenv); err != nil {
 		return nil, err
 	}
-	s.Path, s.Warnings = path, belongsTo(config.Warnings, s.Name)
-	return child(child(config.root, "profiles"), s.Name), nil
+	s.Path = path
+	node := config.root.Child("profiles").Child(s.Name)
+	s.Warnings = plainSecrets(path, node, reflect.TypeFor[Profile](), s.prefix())
+	return node, nil
 }
 
-// belongsTo keeps the warnings about one profile.
-func belongsTo(warnings []string, name string) []string {
-	return slices.DeleteFunc(warnings, func(w string) bool { return !strings.Contains(w, ": profiles."+name+".") })
-}
-
-// fill checks the tree, expands it, decodes it and validates the result.
-func (s *Selected) fill(node *yaml.Node, getenv func(string) string) error {
-	x := &expander{checker: checker{file: s.Path}, getenv: getenv}
-	if err := x.check(node, reflect.TypeFor[Profile](), s.prefix()); err != nil {
-		return err
-	}
+// fill expands the tree, decodes it and validates the result.
+func (s *Selected) fill(node *yamltree.Node, getenv func(string) string) error {
+	x := &expander{file: s.Path, getenv: getenv}
 	if err := x.expand(node, s.prefix()); err != nil {
 		return err
 	}
 	s.Used = x.used
 	s.note(node, "")
-	if err := node.Decode(&s.Profile); err != nil {
-		return s.fail("", "", "%s", yamlWords(err))
+	if err := yamltree.Decode(node, &s.Profile, s.prefix()); err != nil {
+		return fieldError(s.Path, err)
 	}
 	return s.validate()
 }
@@ -86,14 +78,10 @@ func (s *Selected) prefix() string {
 }
 
 // note remembers the line of every key, for what validation finds later.
-func (s *Selected) note(node *yaml.Node, path string) {
-	s.lines[path] = node.Line
-	if node.Kind != yaml.MappingNode {
-		return
-	}
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		at := join(path, node.Content[i].Value)
-		s.note(node.Content[i+1], at)
-		s.lines[at] = node.Content[i].Line
+func (s *Selected) note(node *yamltree.Node, path string) {
+	for i, key := range node.Keys {
+		at := yamltree.Join(path, key.Value)
+		s.lines[at] = key.Line
+		s.note(node.Items[i], at)
 	}
 }

@@ -3,11 +3,11 @@
 package profile
 
 import (
+	"fmt"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	keyless "github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/internal/yamltree"
 )
 
 //go:generate go test -run ^TestSchemaIsCurrent$ . -update
@@ -60,13 +60,13 @@ type Application struct {
 
 // ClientSecret is an app registration with a client secret.
 type ClientSecret struct {
-	Application  `yaml:",inline"`
+	Application
 	ClientSecret Secret `yaml:"client_secret" doc:"The secret's value: ${NAME} or file:/path; in plain text it works and warns."`
 }
 
 // Certificate is an app registration with a certificate.
 type Certificate struct {
-	Application     `yaml:",inline"`
+	Application
 	CertificateFile string `yaml:"certificate_file" doc:"PEM or PKCS#12 file with the certificate and, unless key_file is set, its key. Read again when it changes."`
 	KeyFile         string `yaml:"key_file" doc:"PEM file with the private key."`
 	Password        Secret `yaml:"password" doc:"Password of a PKCS#12 file: ${NAME} or file:/path."`
@@ -75,29 +75,29 @@ type Certificate struct {
 
 // AssertionFile is an identity that trusts the issuer of the token in a file.
 type AssertionFile struct {
-	Application `yaml:",inline"`
-	File        string `yaml:"file" doc:"File with the token; it is read each time."`
+	Application
+	File string `yaml:"file" doc:"File with the token; it is read each time."`
 }
 
 // AWS is the role that a token is traded for.
 type AWS struct {
-	RoleARN       string   `yaml:"role_arn" doc:"ARN of the role."`
-	Region        string   `yaml:"region" doc:"Region whose STS is asked; otherwise AWS_REGION, AWS_DEFAULT_REGION, or the partition's first."`
-	Duration      Duration `yaml:"duration" doc:"How long the credentials are to live, 15m to 12h and no longer than the role allows; 1h if not set."`
-	SessionName   string   `yaml:"session_name" doc:"Role session name as CloudTrail shows it; otherwise made from the identity."`
-	SessionPolicy string   `yaml:"session_policy" doc:"IAM policy (JSON) that narrows the session."`
-	PolicyARNs    []string `yaml:"policy_arns" doc:"Managed policies that narrow the session."`
-	Chain         []Hop    `yaml:"chain" doc:"Roles to assume from there, one after the other; a role ARN or a block."`
-	FIPS          bool     `yaml:"fips" doc:"Use STS's FIPS endpoint; also AWS_USE_FIPS_ENDPOINT=true."`
-	STSEndpoint   string   `yaml:"sts_endpoint" doc:"Address of STS, if it is not AWS's; otherwise AWS_ENDPOINT_URL_STS."`
+	RoleARN       string        `yaml:"role_arn" doc:"ARN of the role."`
+	Region        string        `yaml:"region" doc:"Region whose STS is asked; otherwise AWS_REGION, AWS_DEFAULT_REGION, or the partition's first."`
+	Duration      time.Duration `yaml:"duration" doc:"How long the credentials are to live, 15m to 12h and no longer than the role allows; 1h if not set."`
+	SessionName   string        `yaml:"session_name" doc:"Role session name as CloudTrail shows it; otherwise made from the identity."`
+	SessionPolicy string        `yaml:"session_policy" doc:"IAM policy (JSON) that narrows the session."`
+	PolicyARNs    []string      `yaml:"policy_arns" doc:"Managed policies that narrow the session."`
+	Chain         []Hop         `yaml:"chain" doc:"Roles to assume from there, one after the other; a role ARN or a block."`
+	FIPS          bool          `yaml:"fips" doc:"Use STS's FIPS endpoint; also AWS_USE_FIPS_ENDPOINT=true."`
+	STSEndpoint   string        `yaml:"sts_endpoint" doc:"Address of STS, if it is not AWS's; otherwise AWS_ENDPOINT_URL_STS."`
 }
 
 // Hop is a role that is assumed with the credentials of the one before.
 type Hop struct {
-	RoleARN     string   `yaml:"role_arn" doc:"ARN of the role."`
-	ExternalID  string   `yaml:"external_id" doc:"The external id that the role's trust policy asks for."`
-	SessionName string   `yaml:"session_name" doc:"Role session name; otherwise that of the first role."`
-	Duration    Duration `yaml:"duration" doc:"15m to 1h: AWS allows no more when roles are chained."`
+	RoleARN     string        `yaml:"role_arn" doc:"ARN of the role."`
+	ExternalID  string        `yaml:"external_id" doc:"The external id that the role's trust policy asks for."`
+	SessionName string        `yaml:"session_name" doc:"Role session name; otherwise that of the first role."`
+	Duration    time.Duration `yaml:"duration" doc:"15m to 1h: AWS allows no more when roles are chained."`
 }
 
 // AzureAD is the block that Beats users know.
@@ -114,32 +114,25 @@ type Secret struct {
 	File  string
 }
 
-// Duration is a time span such as 90m.
-type Duration time.Duration
-
-// UnmarshalYAML reads a role ARN as a hop without further wishes.
-func (h *Hop) UnmarshalYAML(node *yaml.Node) error {
-	if node.Kind == yaml.ScalarNode {
-		h.RoleARN = node.Value
+// UnmarshalNode reads a role ARN as a hop without further wishes.
+func (h *Hop) UnmarshalNode(n *yamltree.Node) error {
+	if n.Kind == yamltree.Text {
+		h.RoleARN = n.Value
 		return nil
 	}
 	type plain Hop
-	return node.Decode((*plain)(h))
+	return yamltree.Decode(n, (*plain)(h), "")
 }
 
-// UnmarshalYAML reads the value, or the name of its file after "file:".
-func (s *Secret) UnmarshalYAML(node *yaml.Node) error {
-	if path, ok := filePath(node.Value); ok {
+// UnmarshalNode reads the value, or the name of its file after "file:".
+func (s *Secret) UnmarshalNode(n *yamltree.Node) error {
+	if n.Kind != yamltree.Text {
+		return fmt.Errorf("want a text, not %s", n.Kind)
+	}
+	if path, ok := filePath(n.Value); ok {
 		s.File = path
 		return nil
 	}
-	s.Value = keyless.NewSecret(node.Value)
+	s.Value = keyless.NewSecret(n.Value)
 	return nil
-}
-
-// UnmarshalYAML reads the form of time.ParseDuration.
-func (d *Duration) UnmarshalYAML(node *yaml.Node) error {
-	parsed, err := time.ParseDuration(node.Value)
-	*d = Duration(parsed)
-	return err
 }

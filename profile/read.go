@@ -1,26 +1,22 @@
 package profile
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/keyless-id/keyless/internal/yamltree"
 )
 
 const maxFile = 1 << 20
 
 // Config is a configuration file that has been read and found without unknown keys.
 type Config struct {
-	Path     string   // empty: there is no file
-	Warnings []string // for people
-	root     *yaml.Node
+	Path string // empty: there is no file
+	root *yamltree.Node
 }
 
 // Find returns the configuration file to use: explicit, $KEYLESS_CONFIG,
@@ -76,38 +72,34 @@ func Parse(path string, data []byte) (*Config, error) {
 	if len(data) > maxFile {
 		return nil, &Error{File: path, Message: fmt.Sprintf("larger than %d bytes", maxFile)}
 	}
-	var document yaml.Node
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	switch err := decoder.Decode(&document); {
-	case errors.Is(err, io.EOF) || err == nil && len(document.Content) == 0:
-		return nil, &Error{File: path, Message: "the file is empty", Hint: "it starts with profiles:"}
-	case err != nil:
-		return nil, &Error{File: path, Message: yamlWords(err)}
-	case !errors.Is(decoder.Decode(new(yaml.Node)), io.EOF):
-		return nil, &Error{File: path, Message: "more than one document in it"}
+	root, err := yamltree.Parse(data)
+	if err != nil {
+		return nil, notYAML(path, err)
 	}
-	c := &checker{file: path}
-	root := document.Content[0]
-	if err := c.check(root, reflect.TypeFor[File](), ""); err != nil {
+	if err := check(path, root); err != nil {
 		return nil, err
 	}
-	return &Config{Path: path, Warnings: c.warnings, root: root}, nil
+	return &Config{Path: path, root: root}, nil
 }
 
-// yamlWords is a parser's error on one line.
-func yamlWords(err error) string {
-	return strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " ")
+func notYAML(path string, err error) error {
+	e := &Error{File: path, Message: err.Error()}
+	var syntax *yamltree.SyntaxError
+	if errors.As(err, &syntax) {
+		e.Line = syntax.Line
+	}
+	return e
 }
 
 // Names lists the profiles in the order of the file.
 func (c *Config) Names() []string {
-	var all []string
-	profiles := child(c.root, "profiles")
+	profiles := c.root.Child("profiles")
 	if profiles == nil {
 		return nil
 	}
-	for i := 0; i+1 < len(profiles.Content); i += 2 {
-		all = append(all, profiles.Content[i].Value)
+	all := make([]string, len(profiles.Keys))
+	for i, key := range profiles.Keys {
+		all[i] = key.Value
 	}
 	return all
 }
@@ -131,14 +123,4 @@ func (c *Config) choose(name string, getenv func(string) string) (string, error)
 		return "", &Error{File: c.Path, Message: "there are no profiles in it"}
 	}
 	return "", &Error{File: c.Path, Message: "which profile?", Hint: "name one of " + strings.Join(all, ", ") + ", or set KEYLESS_PROFILE"}
-}
-
-// child returns the value of key in a mapping, or nil.
-func child(node *yaml.Node, key string) *yaml.Node {
-	for i := 0; node != nil && node.Kind == yaml.MappingNode && i+1 < len(node.Content); i += 2 {
-		if node.Content[i].Value == key {
-			return node.Content[i+1]
-		}
-	}
-	return nil
 }

@@ -7,6 +7,9 @@ import (
 	"os"
 	"reflect"
 	"testing"
+	"time"
+
+	"github.com/keyless-id/keyless/internal/yamltree"
 )
 
 var update = flag.Bool("update", false, "write keyless.schema.json instead of comparing it")
@@ -37,9 +40,9 @@ func schemaOf(t reflect.Type) map[string]any {
 		t = t.Elem()
 	}
 	switch {
-	case t == durationType:
+	case t == reflect.TypeFor[time.Duration]():
 		return map[string]any{"type": "string", "pattern": `^([0-9]+(\.[0-9]+)?(h|m|s))+$|\$\{`}
-	case t == secretType || t.Kind() == reflect.String:
+	case t == reflect.TypeFor[Secret]() || t.Kind() == reflect.String:
 		return map[string]any{"type": "string"}
 	case t.Kind() == reflect.Bool:
 		return map[string]any{"type": "boolean"}
@@ -47,7 +50,7 @@ func schemaOf(t reflect.Type) map[string]any {
 		return map[string]any{"type": "array", "items": schemaOf(t.Elem())}
 	case t.Kind() == reflect.Map:
 		return map[string]any{"type": "object", "additionalProperties": schemaOf(t.Elem())}
-	case t == hopType:
+	case t == reflect.TypeFor[Hop]():
 		return map[string]any{"anyOf": []any{map[string]any{"type": "string"}, objectSchema(t)}}
 	}
 	return objectSchema(t)
@@ -55,10 +58,10 @@ func schemaOf(t reflect.Type) map[string]any {
 
 func objectSchema(t reflect.Type) map[string]any {
 	properties := map[string]any{}
-	for _, f := range fieldsOf(t) {
-		property := schemaOf(f.typ)
-		property["description"] = f.doc
-		properties[f.name] = property
+	for _, f := range yamltree.Fields(t) {
+		property := schemaOf(f.Type)
+		property["description"] = f.Doc
+		properties[f.Name] = property
 	}
 	schema := map[string]any{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": false}
 	if t == reflect.TypeFor[Source]() {
@@ -72,9 +75,9 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		reflect.TypeFor[File](), reflect.TypeFor[Profile](), reflect.TypeFor[Source](), reflect.TypeFor[ManagedIdentity](), reflect.TypeFor[ClientSecret](),
 		reflect.TypeFor[Certificate](), reflect.TypeFor[AssertionFile](), reflect.TypeFor[AWS](), reflect.TypeFor[Hop](), reflect.TypeFor[AzureAD](),
 	} {
-		for _, f := range fieldsOf(block) {
-			if f.doc == "" || f.name == "" {
-				t.Errorf("%s.%s has no documentation", block.Name(), f.name)
+		for _, f := range yamltree.Fields(block) {
+			if f.Doc == "" || f.Name == "" {
+				t.Errorf("%s.%s has no documentation", block.Name(), f.Name)
 			}
 		}
 	}

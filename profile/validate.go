@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/keyless-id/keyless/internal/yamltree"
 )
 
 func (s *Selected) fail(path, hint, format string, args ...any) error {
@@ -13,7 +15,7 @@ func (s *Selected) fail(path, hint, format string, args ...any) error {
 		at = at[:max(cut, 0)]
 		line = s.lines[at]
 	}
-	return &Error{File: s.Path, Line: line, Path: join(s.prefix(), path), Message: fmt.Sprintf(format, args...), Hint: hint}
+	return &Error{File: s.Path, Line: line, Path: yamltree.Join(s.prefix(), path), Message: fmt.Sprintf(format, args...), Hint: hint}
 }
 
 // validate checks what the types cannot say. What a far side's own rules forbid is
@@ -135,8 +137,8 @@ func (s *Selected) role() error {
 	return nil
 }
 
-func (s *Selected) duration(path string, d Duration, longest time.Duration, hint string) error {
-	if span := time.Duration(d); span != 0 && (span < minSession || span > longest) {
+func (s *Selected) duration(path string, span time.Duration, longest time.Duration, hint string) error {
+	if span != 0 && (span < minSession || span > longest) {
 		return s.fail(path, hint, "%s is not between %s and %s", span, short(minSession), short(longest))
 	}
 	return nil

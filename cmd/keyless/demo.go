@@ -76,6 +76,8 @@ type story struct {
 var errDemo = failedError{errors.New("the demo did not go as told")}
 
 func (p *program) demo(ctx context.Context, asJSON bool) error {
+	ctx, stop := untilInterrupted(ctx)
+	defer stop()
 	dir, err := folder("")
 	if err != nil {
 		return err

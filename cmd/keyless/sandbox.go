@@ -7,14 +7,16 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
+	"github.com/keyless-id/keyless/internal/yamltree"
 	"github.com/keyless-id/keyless/sandbox"
 )
 
@@ -60,7 +62,15 @@ func newSandboxExec(p *program, st *stage) *cobra.Command {
 	}
 }
 
+// untilInterrupted is for commands that have something to clear away at their end.
+// The others just end: nothing they write is ever half done.
+func untilInterrupted(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+}
+
 func (p *program) sandbox(ctx context.Context, st stage) error {
+	ctx, stop := untilInterrupted(ctx)
+	defer stop()
 	g, err := p.play(st)
 	if err != nil {
 		return err
@@ -71,6 +81,8 @@ func (p *program) sandbox(ctx context.Context, st stage) error {
 }
 
 func (p *program) sandboxExec(ctx context.Context, st stage, args []string) error {
+	ctx, stop := untilInterrupted(ctx)
+	defer stop()
 	g, err := p.play(st)
 	if err != nil {
 		return err
@@ -155,10 +167,12 @@ type faultFlag struct {
 }
 
 func (g *playground) breakHop(text string) error {
-	decoder := yaml.NewDecoder(strings.NewReader(text))
-	decoder.KnownFields(true)
-	var faults map[sandbox.Hop]faultFlag
-	if err := decoder.Decode(&faults); err != nil {
+	faults := map[sandbox.Hop]faultFlag{}
+	tree, err := yamltree.Parse([]byte(text))
+	if err == nil {
+		err = yamltree.Decode(tree, &faults, "--fault")
+	}
+	if err != nil {
 		return fmt.Errorf("--fault %q: %w", text, err)
 	}
 	for hop, f := range faults {

@@ -1,16 +1,18 @@
 // Package sigv4 signs requests for AWS ("AWS Signature Version 4 for API
-// requests", IAM User Guide), with the signer of the AWS SDK.
+// requests", IAM User Guide).
 package sigv4
 
 import (
-	"context"
+	"cmp"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 // Keys are the credentials that a request is signed with.
@@ -27,13 +29,147 @@ type Scope struct {
 	Time    time.Time // STS takes signatures that are less than 15 minutes old
 }
 
+const (
+	algorithm  = "AWS4-HMAC-SHA256"
+	timeFormat = "20060102T150405Z"
+)
+
 // Sign adds the headers Authorization, X-Amz-Date and, with a session token,
-// X-Amz-Security-Token to request, whose body is to be body.
-func Sign(ctx context.Context, request *http.Request, body []byte, keys Keys, scope Scope) error {
-	sum := sha256.Sum256(body)
-	if scope.Service == "s3" { // which alone wants the hash as a header too
-		request.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(sum[:]))
+// X-Amz-Security-Token to request, whose body is to be body. All headers that the
+// request has by then are signed, but for those that are rewritten on the way.
+func Sign(request *http.Request, body []byte, keys Keys, scope Scope) {
+	hash := sha256Hex(body)
+	at := scope.Time.UTC().Format(timeFormat)
+	request.Header.Set("X-Amz-Date", at)
+	if keys.SessionToken != "" {
+		request.Header.Set("X-Amz-Security-Token", keys.SessionToken)
 	}
-	credentials := aws.Credentials{AccessKeyID: keys.AccessKeyID, SecretAccessKey: keys.SecretAccessKey, SessionToken: keys.SessionToken}
-	return v4.NewSigner().SignHTTP(ctx, credentials, request, hex.EncodeToString(sum[:]), scope.Service, scope.Region, scope.Time)
+	if scope.Service == "s3" { // which alone wants the hash as a header too
+		request.Header.Set("X-Amz-Content-Sha256", hash)
+	}
+	names, headers := canonicalHeaders(request)
+	canonical := strings.Join([]string{
+		request.Method, canonicalPath(request.URL, scope.Service), canonicalQuery(request.URL), headers, names, hash,
+	}, "\n")
+	credential := strings.Join([]string{at[:8], scope.Region, scope.Service, "aws4_request"}, "/")
+	text := strings.Join([]string{algorithm, at, credential, sha256Hex([]byte(canonical))}, "\n")
+	key := []byte("AWS4" + keys.SecretAccessKey)
+	for _, part := range strings.Split(credential, "/") {
+		key = mac(key, part)
+	}
+	request.Header.Set("Authorization", algorithm+" Credential="+keys.AccessKeyID+"/"+credential+
+		", SignedHeaders="+names+", Signature="+hex.EncodeToString(mac(key, text)))
+}
+
+func mac(key []byte, text string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(text))
+	return h.Sum(nil)
+}
+
+func sha256Hex(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// unsigned headers are changed or added on the way, or are the signature.
+func unsigned(name string) bool {
+	switch name {
+	case "authorization", "user-agent", "x-amzn-trace-id", "expect", "transfer-encoding":
+		return true
+	}
+	return false
+}
+
+// canonicalHeaders returns the signed headers' names, and one line for each.
+func canonicalHeaders(request *http.Request) (names, lines string) {
+	host := request.Host
+	if host == "" {
+		host = request.URL.Host
+	}
+	values := map[string]string{"host": withoutDefaultPort(request.URL.Scheme, host)}
+	if request.ContentLength > 0 {
+		values["content-length"] = strconv.FormatInt(request.ContentLength, 10)
+	}
+	for name, all := range request.Header {
+		if name = strings.ToLower(name); !unsigned(name) {
+			values[name] = joinValues(all)
+		}
+	}
+	sorted := make([]string, 0, len(values))
+	for name := range values {
+		sorted = append(sorted, name)
+	}
+	slices.Sort(sorted)
+	var b strings.Builder
+	for _, name := range sorted {
+		b.WriteString(name + ":" + values[name] + "\n")
+	}
+	return strings.Join(sorted, ";"), b.String()
+}
+
+// joinValues trims each value and folds its spaces.
+func joinValues(values []string) string {
+	folded := make([]string, len(values))
+	for i, value := range values {
+		folded[i] = strings.Join(strings.FieldsFunc(value, func(r rune) bool { return r == ' ' }), " ")
+	}
+	return strings.Join(folded, ",")
+}
+
+func withoutDefaultPort(scheme, host string) string {
+	if port := map[string]string{"http": ":80", "https": ":443"}[scheme]; port != "" {
+		return strings.TrimSuffix(host, port)
+	}
+	return host
+}
+
+// canonicalPath is the path as it goes over the wire, encoded once more for all
+// services but S3.
+func canonicalPath(u *url.URL, service string) string {
+	path := u.EscapedPath()
+	if path == "" {
+		path = "/"
+	}
+	if service == "s3" {
+		return path
+	}
+	return escape(path, true)
+}
+
+// canonicalQuery sorts by name, then by value, of which both are encoded strictly.
+func canonicalQuery(u *url.URL) string {
+	var pairs [][2]string
+	for name, values := range u.Query() {
+		for _, value := range values {
+			pairs = append(pairs, [2]string{escape(name, false), escape(value, false)})
+		}
+	}
+	slices.SortFunc(pairs, func(a, b [2]string) int {
+		return cmp.Or(strings.Compare(a[0], b[0]), strings.Compare(a[1], b[1]))
+	})
+	var b strings.Builder
+	for i, pair := range pairs {
+		if i > 0 {
+			b.WriteByte('&')
+		}
+		b.WriteString(pair[0] + "=" + pair[1])
+	}
+	return b.String()
+}
+
+// escape encodes all but RFC 3986's unreserved characters.
+func escape(text string, keepSlash bool) string {
+	const hexDigits = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(text) {
+		c := text[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+			strings.IndexByte("-._~", c) >= 0 || keepSlash && c == '/' {
+			b.WriteByte(c)
+			continue
+		}
+		b.Write([]byte{'%', hexDigits[c>>4], hexDigits[c&15]})
+	}
+	return b.String()
 }
