@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the gates need into .tools, each part once:
 #
-#   scripts/parts.sh gotestsum | linters | interop | all
+#   scripts/parts.sh gotestsum | linters | interop
 #
 # A part that cannot be installed is written to .tools/missing as "part: reason".
 # With CI set that fails; elsewhere the tests that need the part are skipped.
@@ -10,18 +10,27 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 readonly minio_version=v0.0.0-20260212201848-7aac2a2c5b7c
 mkdir -p .tools/bin .tools/stamps .tools/logs
+touch .tools/missing
+
+# One at a time: two runs in one checkout would build the same thing.
+exec 9>.tools/lock
+flock 9
 
 missing=0
 
-# part NAME KEY COMMAND…: runs COMMAND unless it succeeded before with the same KEY;
-# always if KEY is "check", for what lives outside .tools.
+# part NAME KEY PROOF COMMAND…: runs COMMAND unless it succeeded before with the
+# same KEY and PROOF is there. Without a PROOF it always runs: that is for what
+# lives outside .tools.
 part() {
-	local name=$1 key=$2 log=.tools/logs/$1.log
-	shift 2
-	[[ $(cat ".tools/stamps/$name" 2>/dev/null) == "$key" ]] && return
-	[[ $key == check ]] || echo "parts: installing $name" >&2
+	local name=$1 key=$2 proof=$3 log=.tools/logs/$1.log
+	shift 3
+	if [[ -n $proof ]]; then
+		[[ -e $proof && $(cat ".tools/stamps/$name" 2>/dev/null) == "$key" ]] && return
+		echo "parts: installing $name" >&2
+	fi
+	sed -i "/^$name: /d" .tools/missing
 	if "$@" >"$log" 2>&1; then
-		[[ $key == check ]] || echo "$key" >".tools/stamps/$name"
+		echo "$key" >".tools/stamps/$name"
 		return
 	fi
 	missing=1
@@ -31,6 +40,7 @@ part() {
 reason() { # LOG: its last line that says something
 	local line
 	line=$(grep -vE '^[[:space:]]*$' "$1" | tail -n 1 || true)
+	line=${line#"${line%%[![:space:]]*}"}
 	echo "${line:-it could not be installed}"
 }
 
@@ -89,20 +99,19 @@ pinned=$(go env GOVERSION):$(key tools/go.mod tools/go.sum)
 
 for word in "$@"; do
 	case $word in
-	gotestsum) part gotestsum "$pinned" go_tool gotest.tools/gotestsum ;;
+	gotestsum) part gotestsum "$pinned" .tools/bin/gotestsum go_tool gotest.tools/gotestsum ;;
 	linters)
-		part golangci-lint "$pinned" go_tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint
-		part shellcheck "$(key tools/requirements.txt)" shellcheck
+		part golangci-lint "$pinned" .tools/bin/golangci-lint go_tool github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+		part shellcheck "$(key tools/requirements.txt)" .tools/bin/shellcheck shellcheck
 		;;
 	interop)
-		part minio "$minio_version" minio
-		part pypi-aws "$(key interop/requirements.txt)" venv .tools/venv interop/requirements.txt
-		part debian-aws-cli check from_apt 'test -x /usr/bin/aws' awscli
-		part debian-boto3 check from_apt '/usr/bin/python3 -c "import boto3"' python3-boto3
-		part jq check from_apt 'command -v jq' jq
-		part curl check from_apt 'command -v curl' curl
+		part minio "$minio_version" .tools/bin/minio minio
+		part pypi-aws "$(key interop/requirements.txt)" .tools/venv/bin/aws venv .tools/venv interop/requirements.txt
+		part debian-aws-cli - "" from_apt 'test -x /usr/bin/aws' awscli
+		part debian-boto3 - "" from_apt '/usr/bin/python3 -c "import boto3"' python3-boto3
+		part jq - "" from_apt 'command -v jq' jq
+		part curl - "" from_apt 'command -v curl' curl
 		;;
-	all) "$0" gotestsum linters interop || missing=1 ;;
 	*) echo "parts.sh: no part $word" >&2 && exit 2 ;;
 	esac
 done
