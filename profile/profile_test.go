@@ -200,8 +200,15 @@ func TestTheKeyOfTheCacheChangesWithTheAnswerAndNothingElse(t *testing.T) {
 		t.Error("a rotated secret must keep the answer and allow a new try")
 	}
 	for _, change := range []struct{ old, new string }{
-		{"role/deploy", "role/deploy2"}, {"eu-west-1", "eu-west-2"}, {"90m", "91m"}, {"role/target", "role/target2"}, {"x-1", "x-2"},
-		{"00000000a1", "00000000a2"}, {"000000000031", "000000000032"}, {"ReadOnlyAccess", "ViewOnlyAccess"}, {"4000-8000-000000000001", "4000-8000-000000000002"},
+		{"role/deploy", "role/deploy2"},
+		{"eu-west-1", "eu-west-2"},
+		{"90m", "91m"},
+		{"role/target", "role/target2"},
+		{"x-1", "x-2"},
+		{"00000000a1", "00000000a2"},
+		{"000000000031", "000000000032"},
+		{"ReadOnlyAccess", "ViewOnlyAccess"},
+		{"4000-8000-000000000001", "4000-8000-000000000002"},
 	} {
 		if b := build(strings.Replace(good, change.old, change.new, 1), env("DEPLOY_SECRET", "hunter2")); b.CredentialsKey == base.CredentialsKey {
 			t.Errorf("%s → %s: the same key", change.old, change.new)

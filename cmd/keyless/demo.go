@@ -200,7 +200,7 @@ func (s *story) verdict(_ context.Context, step *step) error {
 }
 
 func (s *story) caller(ctx context.Context, step *step) error {
-	identity, err := callerIdentity(ctx, s.URL(sandbox.STS), s.credentials)
+	identity, err := service{"sts", s.URL(sandbox.STS), s.credentials}.callerIdentity(ctx)
 	if err != nil {
 		return err
 	}
@@ -210,14 +210,15 @@ func (s *story) caller(ctx context.Context, step *step) error {
 }
 
 func (s *story) bucket(ctx context.Context, step *step) error {
-	keys, err := listBucket(ctx, s.URL(sandbox.S3), sandbox.DemoBucket, s.credentials)
+	s3 := service{"s3", s.URL(sandbox.S3), s.credentials}
+	keys, err := s3.listBucket(ctx, sandbox.DemoBucket)
 	if err != nil {
 		return err
 	}
 	for _, key := range keys {
 		step.tell("s3", "s3://%s/%s", sandbox.DemoBucket, key)
 	}
-	text, err := readObject(ctx, s.URL(sandbox.S3), sandbox.DemoBucket, "hello.txt", s.credentials)
+	text, err := s3.readObject(ctx, sandbox.DemoBucket, "hello.txt")
 	step.tell("hello.txt", "%s", oneLine(text))
 	return err
 }

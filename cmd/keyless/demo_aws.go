@@ -42,9 +42,15 @@ type identity struct {
 	Account string `xml:"GetCallerIdentityResult>Account"`
 }
 
-func callerIdentity(ctx context.Context, sts string, c keyless.Credentials) (identity, error) {
+// service is an AWS service as the holder of credentials sees it.
+type service struct {
+	name, address string
+	credentials   keyless.Credentials
+}
+
+func (s service) callerIdentity(ctx context.Context) (identity, error) {
 	form := url.Values{"Action": {"GetCallerIdentity"}, "Version": {"2011-06-15"}}.Encode()
-	answer, err := signed(ctx, http.MethodPost, sts+"/", form, "sts", c)
+	answer, err := s.ask(ctx, http.MethodPost, "/", form)
 	if err != nil {
 		return identity{}, err
 	}
@@ -53,8 +59,8 @@ func callerIdentity(ctx context.Context, sts string, c keyless.Credentials) (ide
 	return who, err
 }
 
-func listBucket(ctx context.Context, s3, bucket string, c keyless.Credentials) ([]string, error) {
-	answer, err := signed(ctx, http.MethodGet, s3+"/"+bucket+"?list-type=2", "", "s3", c)
+func (s service) listBucket(ctx context.Context, bucket string) ([]string, error) {
+	answer, err := s.ask(ctx, http.MethodGet, "/"+bucket+"?list-type=2", "")
 	if err != nil {
 		return nil, err
 	}
@@ -65,29 +71,30 @@ func listBucket(ctx context.Context, s3, bucket string, c keyless.Credentials) (
 	return listing.Keys, err
 }
 
-func readObject(ctx context.Context, s3, bucket, key string, c keyless.Credentials) (string, error) {
-	answer, err := signed(ctx, http.MethodGet, s3+"/"+bucket+"/"+key, "", "s3", c)
+func (s service) readObject(ctx context.Context, bucket, key string) (string, error) {
+	answer, err := s.ask(ctx, http.MethodGet, "/"+bucket+"/"+key, "")
 	return string(answer), err
 }
 
-// signed asks AWS for something with credentials and returns the answer's body.
-func signed(ctx context.Context, method, address, body, service string, c keyless.Credentials) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(body))
+// ask sends a signed request and returns the answer's body.
+func (s service) ask(ctx context.Context, method, path, body string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, method, s.address+path, strings.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	if body != "" {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
+	c := s.credentials
 	keys := sigv4.Keys{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey.Reveal(), SessionToken: c.SessionToken.Reveal()}
-	scope := sigv4.Scope{Service: service, Region: "us-east-1", Time: time.Now()}
+	scope := sigv4.Scope{Service: s.name, Region: "us-east-1", Time: time.Now()}
 	sigv4.Sign(request, []byte(body), keys, scope)
 	answer, err := wire.Do(wire.Cloud(), request)
 	if err != nil {
 		return nil, err
 	}
 	if answer.Status != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %d: %s", service, answer.Status, answer.Excerpt(keys.SecretAccessKey, keys.SessionToken))
+		return nil, fmt.Errorf("%s answered %d: %s", s.name, answer.Status, answer.Excerpt(keys.SecretAccessKey, keys.SessionToken))
 	}
 	return answer.Body, nil
 }

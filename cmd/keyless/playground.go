@@ -111,8 +111,10 @@ func (g *playground) config() string {
 		{"app", "{ client_secret: { " + app + ", client_secret: \"file:" + g.path("app-secret") + "\" } }", sandbox.DemoAudience, aws(sandbox.DemoRoleARN)},
 		{"cert", "{ certificate: { " + app + ", certificate_file: " + g.path("app.pem") + " } }", sandbox.DemoAudience, aws(sandbox.DemoRoleARN)},
 		{"v2", "{ managed_identity: {} }", sandbox.DemoV2Audience, aws(sandbox.DemoV2RoleARN)},
-		{"chained", "{ managed_identity: {} }", sandbox.DemoAudience,
-			fmt.Sprintf("{ role_arn: %q, region: us-east-1, chain: [ %q ] }", sandbox.DemoRoleARN, sandbox.DemoChainedARN)},
+		{
+			"chained", "{ managed_identity: {} }", sandbox.DemoAudience,
+			fmt.Sprintf("{ role_arn: %q, region: us-east-1, chain: [ %q ] }", sandbox.DemoRoleARN, sandbox.DemoChainedARN),
+		},
 		{"stranger", "{ managed_identity: {} }", sandbox.DemoAudience, aws(sandbox.DemoOtherARN)},
 	} {
 		fmt.Fprintf(&b, "  %s:\n    source: %s\n    audience: %s\n    ca_file: %s\n    aws: %s\n", p.name, p.source, p.audience, g.path("ca.pem"), p.aws)

@@ -255,7 +255,7 @@ func TestUnsafeFoldersAreRefused(t *testing.T) {
 	open := filepath.Join(base, "open")
 	linked := filepath.Join(base, "linked")
 	file := filepath.Join(base, "file")
-	for _, err := range []error{os.Mkdir(open, 0o755), os.Chmod(open, 0o755), os.Symlink(t.TempDir(), linked), os.WriteFile(file, nil, 0o600)} { //nolint:gosec // the point
+	for _, err := range []error{os.Mkdir(open, 0o755), os.Chmod(open, 0o755), os.Symlink(t.TempDir(), linked), os.WriteFile(file, nil, 0o600)} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -322,7 +322,7 @@ func TestKilledWriterLeavesNoHalfFileAndNoLock(t *testing.T) {
 	}
 	c := open(t)
 	for i := range 20 {
-		writer := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledWriter") //nolint:gosec // this test
+		writer := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledWriter")
 		writer.Env = append(os.Environ(), "FILECACHE_TEST_WRITER="+c.dir)
 		if err := writer.Start(); err != nil {
 			t.Fatal(err)

@@ -14,5 +14,5 @@ func fileID(info os.FileInfo) string {
 	if !ok {
 		return ""
 	}
-	return strconv.FormatUint(uint64(stat.Dev), 10) + "." + strconv.FormatUint(stat.Ino, 10) //nolint:unconvert,gosec // Dev differs by system
+	return strconv.FormatUint(uint64(stat.Dev), 10) + "." + strconv.FormatUint(stat.Ino, 10) //nolint:unconvert // Dev differs by system
 }

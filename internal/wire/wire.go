@@ -63,7 +63,7 @@ func Do(client *http.Client, request *http.Request) (*Answer, error) {
 		return nil, fault(request, err)
 	}
 	defer response.Body.Close()
-	if target := redirect(request, response); target != nil {
+	if target := redirect(response); target != nil {
 		return nil, fault(request, target)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, MaxBody+1))
@@ -89,7 +89,7 @@ func fault(request *http.Request, err error) *Error {
 	return &Error{Host: request.URL.Host, Err: err}
 }
 
-func redirect(request *http.Request, response *http.Response) error {
+func redirect(response *http.Response) error {
 	if response.StatusCode < 300 || response.StatusCode > 399 {
 		return nil
 	}
