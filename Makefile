@@ -23,7 +23,7 @@ demo: ## the whole story offline, hop by hop
 test: ## everything: install missing parts, unit, race, script and interop tests
 	@scripts/test.sh unit interop
 
-test-unit: ## unit, race and script tests only; installs nothing
+test-unit: ## unit, race and script tests only; needs no other parts
 	@scripts/test.sh unit
 
 interop: ## only the tests against programs that were not written here
