@@ -120,10 +120,15 @@ func explain(c contestant, state *os.ProcessState) error {
 	return fmt.Errorf("%s: %s (again: %w)", state, out, err)
 }
 
-// peakMemory returns the peak resident memory in KiB: the median of nine runs.
+// peakMemory returns the peak resident memory in KiB, the median of nine runs.
 func peakMemory(helper string, c contestant) (int, error) {
 	var all []int
 	for range 9 {
+		if c.before != nil {
+			if err := c.before(); err != nil {
+				return 0, err
+			}
+		}
 		measured := c
 		measured.args = append([]string{helper}, c.args...)
 		text, err := stderrOf(measured)
