@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			"replace":     replace,
 			"nosecret":    noSecret,
 			"certificate": writeCertificate,
+			"proxy":       proxy,
 		},
 		Condition: condition,
 	})
