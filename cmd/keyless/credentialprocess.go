@@ -17,7 +17,7 @@ import (
 )
 
 // processLimit bounds the whole of credential-process: most SDKs wait for ever.
-const processLimit = 25 * time.Second
+const processLimit = 24 * time.Second
 
 // AWS SDKs start the process again at every call once less than 15 minutes are left.
 var credentialsPolicy = refresh.Policy{MinLeft: 20 * time.Minute, Margin: time.Minute} //nolint:gochecknoglobals // a constant in all but name

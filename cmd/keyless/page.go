@@ -61,6 +61,32 @@ func (p *page) fit(text string, used int) string {
 	return string([]rune(text)[:room-1]) + "…"
 }
 
+// wrap breaks text between words so that it stays between column indent and the
+// terminal's edge.
+func (p *page) wrap(text string, indent int) string {
+	room := p.width - indent
+	if p.width == 0 || room < 20 {
+		return text
+	}
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Split(text, " ") {
+		length := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case column+1+length > room:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += length
+	}
+	return b.String()
+}
+
 func (p *page) line(format string, args ...any) { fmt.Fprintf(p.out, format+"\n", args...) }
 
 func (p *page) story(steps []step) error {
@@ -80,16 +106,16 @@ func (p *page) step(s step) {
 		if i > 0 && s.Facts[i-1].Name == name {
 			name = ""
 		}
-		p.line("    %s%s", p.paint(faint, fmt.Sprintf("%-12s", name)), p.fit(f.Value, indent))
+		p.line("    %s%s", p.paint(faint, fmt.Sprintf("%-12s", name)), p.wrap(f.Value, indent))
 	}
 	for _, c := range s.Checks {
 		p.check(c)
 	}
 	if s.Error != "" {
-		p.line("    %s%s", p.paint(red, fmt.Sprintf("%-12s", "error")), s.Error)
+		p.line("    %s%s", p.paint(red, fmt.Sprintf("%-12s", "error")), p.wrap(s.Error, indent))
 	}
 	if s.Hint != "" {
-		p.line("    %-12s%s", "hint", s.Hint)
+		p.line("    %-12s%s", "hint", p.wrap(s.Hint, indent))
 	}
 }
 
