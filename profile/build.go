@@ -1,8 +1,6 @@
 package profile
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,6 +11,7 @@ import (
 	"github.com/keyless-id/keyless/awssts"
 	"github.com/keyless-id/keyless/azhost"
 	"github.com/keyless-id/keyless/entra"
+	"github.com/keyless-id/keyless/internal/filecache"
 	"github.com/keyless-id/keyless/internal/wire"
 )
 
@@ -52,23 +51,15 @@ func (s *Selected) Build(getenv func(string) string) (*Built, error) {
 	if err != nil {
 		return nil, err
 	}
-	built := &Built{Source: source, SourceKey: digest("token", b.answer)}
+	built := &Built{Source: source, SourceKey: "token-" + filecache.Digest(b.answer)}
 	if s.AWS != nil {
 		if built.Exchanger, err = b.exchanger(); err != nil {
 			return nil, err
 		}
-		built.CredentialsKey = digest("aws", b.answer)
+		built.CredentialsKey = "aws-" + filecache.Digest(b.answer)
 	}
-	built.Attempt = digest("attempt", b.attempt)
+	built.Attempt = filecache.Digest(b.attempt)
 	return built, nil
-}
-
-func digest(kind string, parts []string) string {
-	h := sha256.New()
-	for _, part := range parts {
-		h.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
-	}
-	return kind + "-" + hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // client returns the client for Entra; nil: the usual one.

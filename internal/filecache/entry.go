@@ -63,6 +63,15 @@ func sum(payload []byte) string {
 	return hex.EncodeToString(digest[:])
 }
 
+// Digest makes a file name of parts: another list of parts is another name.
+func Digest(parts []string) string {
+	h := sha256.New()
+	for _, part := range parts {
+		h.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
 // Fresh reports whether the entry may be handed out without a thought.
 func (e Entry) Fresh(now time.Time) bool {
 	return len(e.Payload) > 0 && !now.Before(e.Obtained.Add(-time.Minute)) && now.Before(e.Due)

@@ -8,8 +8,6 @@
 package warm
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"os"
 	"slices"
 	"strconv"
@@ -99,7 +97,7 @@ func name(args, environ []string) string {
 		}
 	}
 	slices.Sort(relevant[start:])
-	return digest(relevant)
+	return filecache.Digest(relevant)
 }
 
 // isRelevant errs on the safe side: a variable too many costs a millisecond.
@@ -125,15 +123,7 @@ func (s Shortcut) prove(getenv func(string) string) string {
 	for _, name := range s.Env {
 		parts = append(parts, name, getenv(name))
 	}
-	return digest(parts)
-}
-
-func digest(parts []string) string {
-	h := sha256.New()
-	for _, part := range parts {
-		h.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	return filecache.Digest(parts)
 }
 
 func getter(environ []string) func(string) string {
