@@ -387,6 +387,30 @@ func TestDirsNeverNameASharedFolder(t *testing.T) {
 	}
 }
 
+func TestDirsLeaveOtherUsersFoldersAlone(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a folder away")
+	}
+	home := t.TempDir()
+	if err := os.Chown(home, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"HOME", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME"} {
+		if dirs := Dirs(func(asked string) string { return map[string]string{name: home}[asked] }); len(dirs) != 0 {
+			t.Errorf("%s of another user: %q", name, dirs)
+		}
+	}
+}
+
+func TestRuntimeFolderIsNotMade(t *testing.T) {
+	base := t.TempDir()
+	env := map[string]string{"XDG_RUNTIME_DIR": filepath.Join(base, "gone"), "HOME": base}
+	dirs := Dirs(func(name string) string { return env[name] })
+	if len(dirs) != 1 || dirs[0] != filepath.Join(base, ".cache", "keyless") {
+		t.Errorf("got %q", dirs)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add(Entry{Obtained: time.Unix(1, 0), Due: time.Unix(2, 0), Stale: time.Unix(2, 0), Dead: time.Unix(3, 0), Expiry: time.Unix(3, 0), Payload: []byte("{}")}.encode())
 	f.Add([]byte(magic + " 1 2 3 4 5 "))

@@ -16,11 +16,13 @@ func Dirs(getenv func(string) string) []string {
 	}
 	var dirs []string
 	add := func(base string, below ...string) {
-		if filepath.IsAbs(base) {
+		if filepath.IsAbs(base) && !foreign(base) {
 			dirs = append(dirs, filepath.Join(append([]string{base}, below...)...))
 		}
 	}
-	add(getenv("XDG_RUNTIME_DIR"), "keyless")
+	if runtime := getenv("XDG_RUNTIME_DIR"); isDir(runtime) { // the system makes it, at login
+		add(runtime, "keyless")
+	}
 	first, _, _ := strings.Cut(getenv("CACHE_DIRECTORY"), ":")
 	add(first)
 	if base := getenv("XDG_CACHE_HOME"); base != "" {
@@ -30,6 +32,18 @@ func Dirs(getenv func(string) string) []string {
 	}
 	add(getenv("LOCALAPPDATA"), "keyless", "cache")
 	return dirs
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// foreign reports whether a folder is another user's: sudo keeps some variables, and
+// what root makes there its owner could not use.
+func foreign(dir string) bool {
+	info, err := os.Stat(dir)
+	return err == nil && !mine(info)
 }
 
 // UnsafeError says why a file or folder is not trusted with credentials.
