@@ -63,8 +63,8 @@ func measureCaller(ctx context.Context, s settings, w *world, program caller, wa
 			env: w.env("AWS_CONFIG_FILE="+ways[way], "AWS="+program.cli),
 		}
 	}
-	static, ours, bash := with("stored key", 1), with("keyless", 1), with("bash way", 5)
-	results, err := roundRobin(ctx, s.rounds(41), []contestant{static, ours, bash})
+	static, ours, bash := with("stored key", 1), with("keyless", 1), with("bash way", 10)
+	results, err := roundRobin(ctx, s.rounds(61), []contestant{static, ours, bash})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -52,7 +52,7 @@ func number(v float64) string {
 	case v >= 10:
 		return fmt.Sprintf("%.1f", v)
 	default:
-		return fmt.Sprintf("%.3g", v)
+		return fmt.Sprintf("%.3f", v)
 	}
 }
 
