@@ -143,9 +143,11 @@ func (g *playground) env() []string {
 		"AWS_CONFIG_FILE="+g.path("aws-config"),
 		"AWS_SHARED_CREDENTIALS_FILE="+g.path("aws-credentials"),
 		"AWS_EC2_METADATA_DISABLED=true",
-		"SSL_CERT_FILE="+g.path("ca.pem"),
-		"AWS_CA_BUNDLE="+g.path("ca.pem"),
-		"REQUESTS_CA_BUNDLE="+g.path("ca.pem"),
+		"SSL_CERT_FILE="+g.path("ca.pem"),       // Go, OpenSSL
+		"AWS_CA_BUNDLE="+g.path("ca.pem"),       // AWS CLI and SDKs
+		"REQUESTS_CA_BUNDLE="+g.path("ca.pem"),  // Python
+		"CURL_CA_BUNDLE="+g.path("ca.pem"),      // curl
+		"NODE_EXTRA_CA_CERTS="+g.path("ca.pem"), // Node.js
 	)
 }
 
