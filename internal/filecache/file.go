@@ -2,30 +2,11 @@ package filecache
 
 import (
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 )
 
-// readFile reads a file of the cache if it is a regular file, this user's, closed to
-// others and not too large.
-func readFile(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, openFlags, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || !mine(info) || !private(info) || info.Size() > maxEntry {
-		return nil, &UnsafeError{path, "not a private regular file of this user; ignored"}
-	}
-	data := make([]byte, info.Size())
-	_, err = io.ReadFull(f, data)
-	return data, err
-}
+const notPrivate = "not a private regular file of this user; ignored"
 
 // writeFile replaces path whole or not at all. The caller holds a lock under which
 // nobody else writes tmp, so that what a killed process left there is replaced by

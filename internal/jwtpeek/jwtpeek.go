@@ -36,7 +36,7 @@ type Claims struct {
 }
 
 var (
-	errTooLong = fmt.Errorf("the token is longer than %d bytes", MaxToken)
+	errTooLong = errors.New("the token is longer than 64 KiB")
 	errParts   = errors.New("the token is no JWT: want three parts joined by dots")
 	errTail    = errors.New("more than one JSON value")
 )

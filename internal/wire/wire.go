@@ -49,7 +49,7 @@ func (e *RedirectError) Error() string {
 	return fmt.Sprintf("answered %d with a redirect to %q, which is not followed because the request carries credentials", e.Status, e.Target)
 }
 
-var errTooLarge = fmt.Errorf("the answer is larger than %d bytes", MaxBody)
+var errTooLarge = errors.New("the answer is larger than 1 MiB")
 
 // Do sends request with client and reads the answer. The returned error is always
 // an [*Error]; a canceled or expired context is in its chain. Any status but a
