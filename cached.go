@@ -44,7 +44,10 @@ func cached(src TokenSource, lazy bool) *CachedSource {
 // Token returns a token that has not expired.
 func (c *CachedSource) Token(ctx context.Context) (Token, error) {
 	token, err := c.cache.Get(ctx)
-	return token, explain(HopSource, err)
+	if err != nil {
+		return Token{}, explain(HopSource, err)
+	}
+	return token, nil
 }
 
 // Refresh returns a token other than refused. If another caller has got one already
@@ -55,7 +58,10 @@ func (c *CachedSource) Refresh(ctx context.Context, refused Token, claims string
 	token, err := c.cache.Renew(ctx, same, func(ctx context.Context) (Token, error) {
 		return renew(ctx, c.src, refused, claims)
 	})
-	return token, explain(HopSource, err)
+	if err != nil {
+		return Token{}, explain(HopSource, err)
+	}
+	return token, nil
 }
 
 // renew asks src for another token than refused, as well as it can.
@@ -107,7 +113,10 @@ func cachedCredentials(p CredentialsProvider, lazy bool) *CachedProvider {
 // Credentials returns credentials that have not expired.
 func (c *CachedProvider) Credentials(ctx context.Context) (Credentials, error) {
 	credentials, err := c.cache.Get(ctx)
-	return credentials, explain(HopExchange, err)
+	if err != nil {
+		return Credentials{}, explain(HopExchange, err)
+	}
+	return credentials, nil
 }
 
 // Renew returns credentials other than refused, which AWS said are expired or
@@ -115,14 +124,14 @@ func (c *CachedProvider) Credentials(ctx context.Context) (Credentials, error) {
 func (c *CachedProvider) Renew(ctx context.Context, refused Credentials) (Credentials, error) {
 	same := func(v Credentials) bool { return v.SessionToken.Equal(refused.SessionToken) }
 	credentials, err := c.cache.Renew(ctx, same, c.src.Credentials)
-	return credentials, explain(HopExchange, err)
+	if err != nil {
+		return Credentials{}, explain(HopExchange, err)
+	}
+	return credentials, nil
 }
 
 // explain makes what the cache itself found wrong an [*Error] too.
 func explain(hop Hop, err error) error {
-	if err == nil {
-		return nil
-	}
 	var dead *refresh.DeadOnArrivalError
 	if !errors.As(err, &dead) {
 		return err

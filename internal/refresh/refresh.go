@@ -43,10 +43,31 @@ type Cache[T any] struct {
 }
 
 type entry[T any] struct {
-	value     T
-	from, due int64 // of the schedule, in ns since 1970: what the hot path compares
-	schedule  Schedule
-	expiry    time.Time
+	value    T
+	schedule Schedule
+	expiry   time.Time
+
+	stored time.Time // with its monotonic reading
+	// trusted is the age in ns up to which the value is known to be fresh, which the
+	// monotonic clock alone can tell: it costs half of what the time of day costs.
+	trusted atomic.Int64
+}
+
+// wallCheck is how often the time of day is looked at: the monotonic clock stands
+// still while a machine sleeps, and takes no notice of a clock that is set.
+const wallCheck = time.Second
+
+func (e *entry[T]) fresh() bool {
+	age := time.Since(e.stored)
+	if int64(age) < e.trusted.Load() {
+		return true
+	}
+	now := time.Now()
+	if !e.schedule.Fresh(now) {
+		return false
+	}
+	e.trusted.Store(int64(age + min(wallCheck, e.schedule.Due.Sub(now))))
+	return true
 }
 
 // flight is one request. Its result may be read once done is closed.
@@ -63,10 +84,8 @@ type flight[T any] struct {
 // Get returns the value.
 func (c *Cache[T]) Get(ctx context.Context) (T, error) {
 	e := c.current.Load()
-	if e != nil {
-		if now := time.Now().UnixNano(); now >= e.from && now < e.due {
-			return e.value, nil
-		}
+	if e != nil && e.fresh() {
+		return e.value, nil
 	}
 	return c.get(ctx, e)
 }
@@ -201,10 +220,7 @@ func (c *Cache[T]) keep(value T, began time.Time) error {
 	if err := schedule.Check(times, now); err != nil {
 		return err
 	}
-	c.current.Store(&entry[T]{
-		value: value, schedule: schedule, expiry: times.Expiry,
-		from: schedule.From.UnixNano(), due: schedule.Due.UnixNano(),
-	})
+	c.current.Store(&entry[T]{value: value, schedule: schedule, expiry: times.Expiry, stored: now})
 	return nil
 }
 
