@@ -24,6 +24,9 @@ type Built struct {
 	// credentials: a cache's names for them.
 	SourceKey      string
 	CredentialsKey string
+	// SharedTLS says that something will be asked over https with the shared client,
+	// whose roots can be loaded meanwhile.
+	SharedTLS bool
 	// Attempt is a digest of what, besides the keys, decides whether asking works:
 	// secrets, and the files they are in.
 	Attempt string
@@ -56,6 +59,8 @@ func (s *Selected) Build(getenv func(string) string) (*Built, error) {
 		if built.Exchanger, err = b.exchanger(); err != nil {
 			return nil, err
 		}
+		built.SharedTLS = client == nil && b.getenv("AWS_CA_BUNDLE") == "" &&
+			!strings.HasPrefix(first(b.AWS.STSEndpoint, b.getenv("AWS_ENDPOINT_URL_STS")), "http:")
 		built.CredentialsKey = "aws-" + filecache.Digest(b.answer)
 	}
 	built.Attempt = filecache.Digest(b.attempt)

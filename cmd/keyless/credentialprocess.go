@@ -13,6 +13,7 @@ import (
 	"github.com/keyless-id/keyless/internal/filecache"
 	"github.com/keyless-id/keyless/internal/refresh"
 	"github.com/keyless-id/keyless/internal/warm"
+	"github.com/keyless-id/keyless/internal/wire"
 	"github.com/keyless-id/keyless/profile"
 )
 
@@ -39,7 +40,7 @@ func newCredentialProcess(p *program) *cobra.Command {
 			return p.credentialProcess(ctx, c, args)
 		},
 	}
-	if p.about(cmd.Name()) {
+	if p.wantsFlags(cmd.Name()) {
 		c.addTo(cmd)
 	}
 	return cmd
@@ -57,7 +58,12 @@ func (p *program) credentialProcess(ctx context.Context, c *choice, args []strin
 	cache, warn := p.cache(c)
 	query := p.query(built.CredentialsKey, built.Attempt, warn)
 	query.Policy = credentialsPolicy
-	query.Fetch = func(ctx context.Context) (filecache.Answer, error) { return fetchCredentials(ctx, provider) }
+	query.Fetch = func(ctx context.Context) (filecache.Answer, error) {
+		if built.SharedTLS {
+			go wire.LoadRoots()
+		}
+		return fetchCredentials(ctx, provider)
+	}
 	entry, err := cache.Get(ctx, query)
 	if err != nil {
 		return deadOnArrival(keyless.HopExchange, err)

@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -19,11 +20,20 @@ type choice struct {
 	flags    *pflag.FlagSet
 }
 
-// about reports whether the command line can be about a subcommand. Its flags are
-// made only then: they cost more than the rest of the command tree, and the program
-// starts for every command of the AWS CLI. No command line at all is about all of
+// wantsFlags reports whether the command line can be about a subcommand's flags. They
+// are made only then: they cost more than the rest of the command tree, and the
+// program starts for every command of the AWS CLI. No command line at all wants all of
 // them, for the documentation.
-func (p *program) about(name string) bool { return len(p.args) == 0 || slices.Contains(p.args, name) }
+func (p *program) wantsFlags(name string) bool {
+	plain := !slices.ContainsFunc(p.args, func(arg string) bool { return strings.HasPrefix(arg, "-") })
+	switch {
+	case len(p.args) == 0:
+		return true
+	case p.args[0] == name:
+		return !plain
+	}
+	return slices.Contains(p.args, name) // help NAME, __complete NAME
+}
 
 // addTo registers the flags with which a profile is picked, changed or made.
 func (c *choice) addTo(cmd *cobra.Command) {
@@ -47,6 +57,9 @@ func (c *choice) addTo(cmd *cobra.Command) {
 // given are the settings that the command line names.
 func (c *choice) given() []profile.Given {
 	var all []profile.Given
+	if c.flags == nil { // there are none on the command line
+		return nil
+	}
 	for _, s := range c.settings {
 		flag := c.flags.Lookup(s.Flag)
 		if !flag.Changed {

@@ -28,7 +28,7 @@ func newToken(p *program) *cobra.Command {
 			return p.token(ctx, c, args, claims)
 		},
 	}
-	if p.about(cmd.Name()) {
+	if p.wantsFlags(cmd.Name()) {
 		c.addTo(cmd)
 	}
 	cmd.Flags().BoolVar(&claims, "claims", false, "print the token's claims as JSON instead of the token")

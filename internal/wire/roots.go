@@ -63,10 +63,22 @@ type lateRoots struct {
 	once sync.Once
 }
 
+func (t *lateRoots) load() {
+	t.once.Do(func() { t.TLSClientConfig.RootCAs = systemRoots() })
+}
+
 // RoundTrip implements http.RoundTripper.
 func (t *lateRoots) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.URL.Scheme == "https" {
-		t.once.Do(func() { t.TLSClientConfig.RootCAs = systemRoots() })
+		t.load()
 	}
 	return t.Transport.RoundTrip(request)
+}
+
+// LoadRoots loads what the first https request of [Cloud] needs. Who knows that there
+// will be one can do so while something else is waited for.
+func LoadRoots() {
+	if t, ok := Cloud().Transport.(*lateRoots); ok {
+		t.load()
+	}
 }
