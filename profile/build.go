@@ -46,6 +46,9 @@ type builder struct {
 // AZURE_AUTHORITY_HOST, AWS_ENDPOINT_URL_STS, AWS_CA_BUNDLE.
 func (s *Selected) Build(getenv func(string) string) (*Built, error) {
 	b := &builder{Selected: s, getenv: getenv}
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		b.attempt = append(b.attempt, getenv(name))
+	}
 	client, err := b.client()
 	if err != nil {
 		return nil, err
