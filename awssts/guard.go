@@ -73,22 +73,17 @@ func (w WebIdentity) checkExpected(claims jwtpeek.Claims) error {
 		"the audience of the token's source and that of the exchange must be the same, character by character")
 }
 
-var (
-	anyGUID = pattern.Lazy(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
-	guidURI = pattern.Lazy(`^api://([0-9A-Fa-f-]{36})$`)
-)
-
 // expected is the aud claim that the token must have; empty: nothing was said.
 func (w WebIdentity) expected(claims jwtpeek.Claims) (string, error) {
 	audience := strings.TrimSuffix(w.Audience, "/.default")
 	switch {
 	case w.ExpectedAudience != "":
 		return w.ExpectedAudience, nil
-	case audience == "" || !isV2(claims) || anyGUID().MatchString(audience) || tokenExchange(audience):
+	case audience == "" || !isV2(claims) || pattern.GUID(audience) || tokenExchange(audience):
 		return audience, nil
 	}
-	if found := guidURI().FindStringSubmatch(audience); found != nil && anyGUID().MatchString(found[1]) {
-		return strings.ToLower(found[1]), nil
+	if id, found := strings.CutPrefix(audience, "api://"); found && pattern.GUID(id) {
+		return strings.ToLower(id), nil
 	}
 	return "", refuse(CodeAudience, fmt.Sprintf("the token is a v2.0 token for the application %q, which cannot be compared with %q", wire.Quote(strings.Join(claims.Audience, ", ")), wire.Quote(audience)),
 		"set expected_aud to the client id (GUID) of the application whose App ID URI this is")

@@ -28,10 +28,10 @@ const (
 )
 
 var (
-	roleARN   = pattern.Lazy(`^arn:([a-z0-9-]+):iam::([0-9]{12}):role/([\x21-\x7E]*/)?[\w+=,.@-]{1,64}$`)
+	roleARN   = pattern.Lazy(`^arn:([a-z0-9-]+):iam::([0-9]{12}):role/([\x21-\x7E]*/)?[\w+=,.@-]+$`)
 	anyARN    = pattern.Lazy(`^arn:[\x21-\x7E]+$`)
 	policyARN = pattern.Lazy(`^arn:[a-z0-9-]+:iam::([0-9]{12}|aws):policy/[\x21-\x7E]+$`)
-	name      = pattern.Lazy(`^[\w+=,.@-]{2,64}$`)
+	name      = pattern.Lazy(`^[\w+=,.@-]+$`)
 )
 
 // role is what both calls have in common.
@@ -68,7 +68,7 @@ func (r role) checkARN() error {
 		return fmt.Errorf("role ARN %q: want %d to %d characters", wire.Quote(r.arn), minARN, maxARN)
 	case r.foreign():
 		return nil
-	case !roleARN().MatchString(r.arn):
+	case !roleARN().MatchString(r.arn) || len(r.arn)-1-strings.LastIndexByte(r.arn, '/') > maxName:
 		return fmt.Errorf("role ARN %q: want arn:aws:iam::ACCOUNT:role/NAME with an account of 12 digits", wire.Quote(r.arn))
 	}
 	if _, known := partitionNamed(r.partition()); !known {
@@ -86,7 +86,7 @@ func (r role) partition() string {
 }
 
 func (r role) checkSession() error {
-	if r.session != "" && !name().MatchString(r.session) {
+	if r.session != "" && (len(r.session) < minName || len(r.session) > maxName || !name().MatchString(r.session)) {
 		return fmt.Errorf("session name %q: want %d to %d letters, digits or any of _+=,.@-", wire.Quote(r.session), minName, maxName)
 	}
 	return nil

@@ -34,15 +34,14 @@ type application struct {
 type proof func(ctx context.Context, endpoint string) (members url.Values, secrets []string, err error)
 
 var (
-	guid   = pattern.Lazy(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
 	domain = pattern.Lazy(`^[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?)+$`)
 )
 
 func (a application) validate() error {
 	switch {
-	case !guid().MatchString(a.tenant) && !domain().MatchString(a.tenant):
+	case !pattern.GUID(a.tenant) && !domain().MatchString(a.tenant):
 		return fmt.Errorf("tenant id %q: want a GUID or a domain of the tenant", wire.Quote(a.tenant))
-	case !guid().MatchString(a.client):
+	case !pattern.GUID(a.client):
 		return fmt.Errorf("client id %q: want the application's GUID", wire.Quote(a.client))
 	case strings.ContainsFunc(a.scope, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return fmt.Errorf("scope %q: want one scope, without spaces", wire.Quote(a.scope))
