@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"crypto/sha256"
-	"encoding/base32"
 	"encoding/base64"
 	"sync"
 	"time"
@@ -31,11 +30,21 @@ func (a *account) user(u AccessKey) *identity {
 	}
 }
 
+// letters writes a byte as a letter or digit, as AWS's ids have them.
+func letters(data []byte) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	text := make([]byte, len(data))
+	for i, b := range data {
+		text[i] = alphabet[int(b)%len(alphabet)]
+	}
+	return string(text)
+}
+
 // uniqueID makes the ids that IAM gives to roles and users; the same name always
 // gets the same.
 func uniqueID(prefix, name string) string {
 	sum := sha256.Sum256([]byte(name))
-	return prefix + base32.StdEncoding.EncodeToString(sum[:])[:17]
+	return prefix + letters(sum[:17])
 }
 
 // sessionTokenBytes makes tokens of about the usual length.
@@ -43,7 +52,7 @@ const sessionTokenBytes = 600
 
 func (s *Sandbox) newSession(r *role, name string, expiry time.Time) *identity {
 	return &identity{
-		accessKeyID: "ASIA" + base32.StdEncoding.EncodeToString(randomBytes(10)),
+		accessKeyID: "ASIA" + letters(randomBytes(16)),
 		secretKey:   base64.StdEncoding.EncodeToString(randomBytes(30)),
 		token:       "IQoJb3JpZ2luX2Vj" + base64.StdEncoding.EncodeToString(randomBytes(sessionTokenBytes)),
 		expiry:      expiry.Truncate(time.Second), account: r.account, role: r,

@@ -65,11 +65,13 @@ func sum(payload []byte) string {
 
 // Digest makes a file name of parts: another list of parts is another name.
 func Digest(parts []string) string {
-	h := sha256.New()
+	var text []byte
 	for _, part := range parts {
-		h.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
+		text = strconv.AppendInt(text, int64(len(part)), 10)
+		text = append(append(text, ':'), part...)
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	digest := sha256.Sum256(text)
+	return hex.EncodeToString(digest[:16])
 }
 
 // Fresh reports whether the entry may be handed out without a thought.
