@@ -1,8 +1,9 @@
 package awssts_test
 
 import (
-	"crypto/x509"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -133,12 +134,12 @@ func TestAPrivateCAReachesSTS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(s.CAPEM()) {
-		t.Fatal("no CA")
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, s.CAPEM(), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	subject := mint(t, s, sandbox.DemoAudience, nil, sandbox.Minting{})
-	exchange.Endpoint, exchange.Client = s.TLSURL(sandbox.STS), wire.NewCloud(roots)
+	exchange.Endpoint, exchange.Client = s.TLSURL(sandbox.STS), wire.NewCloud(ca)
 	if _, err := exchange.Exchange(t.Context(), subject); err != nil {
 		t.Error(err)
 	}

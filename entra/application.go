@@ -33,9 +33,7 @@ type application struct {
 // token endpoint, and which of their values must never be printed.
 type proof func(ctx context.Context, endpoint string) (members url.Values, secrets []string, err error)
 
-var (
-	domain = pattern.Lazy(`^[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?)+$`)
-)
+var domain = pattern.Lazy(`^[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?)+$`)
 
 func (a application) validate() error {
 	switch {

@@ -24,12 +24,19 @@ type Built struct {
 	// credentials: a cache's names for them.
 	SourceKey      string
 	CredentialsKey string
-	// SharedTLS says that something will be asked over https with the shared client,
-	// whose roots can be loaded meanwhile.
-	SharedTLS bool
 	// Attempt is a digest of what, besides the keys, decides whether asking works:
 	// secrets, and the files they are in.
 	Attempt string
+
+	overTLS *http.Client // with which STS is asked, if that is over https
+}
+
+// Prepare loads what asking STS over https will need, the certificates to trust. It
+// can be done while the source is asked.
+func (b *Built) Prepare() {
+	if b.overTLS != nil {
+		wire.LoadRoots(b.overTLS)
+	}
 }
 
 // builder gathers what the digests are made of while it builds.
@@ -49,55 +56,42 @@ func (s *Selected) Build(getenv func(string) string) (*Built, error) {
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
 		b.attempt = append(b.attempt, getenv(name))
 	}
-	client, err := b.client()
-	if err != nil {
-		return nil, err
-	}
-	source, err := b.source(client)
+	source, err := b.source(b.client())
 	if err != nil {
 		return nil, err
 	}
 	built := &Built{Source: source, SourceKey: "token-" + filecache.Digest(b.answer)}
 	if s.AWS != nil {
-		if built.Exchanger, err = b.exchanger(); err != nil {
+		sts := b.webIdentity()
+		if built.Exchanger, err = b.exchanger(sts); err != nil {
 			return nil, err
 		}
-		built.SharedTLS = client == nil && b.getenv("AWS_CA_BUNDLE") == "" &&
-			!strings.HasPrefix(first(b.AWS.STSEndpoint, b.getenv("AWS_ENDPOINT_URL_STS")), "http:")
+		if !strings.HasPrefix(sts.Endpoint, "http:") {
+			built.overTLS = sts.Client
+		}
 		built.CredentialsKey = "aws-" + filecache.Digest(b.answer)
 	}
 	built.Attempt = filecache.Digest(b.attempt)
 	return built, nil
 }
 
-// client returns the client for Entra; nil: the usual one.
-func (b *builder) client() (*http.Client, error) {
-	b.attempt = append(b.attempt, b.CAFile)
+// client returns the client for Entra.
+func (b *builder) client() *http.Client {
+	b.attempt = append(b.attempt, fileState(b.CAFile))
 	if b.CAFile == "" {
-		return nil, nil
+		return wire.Cloud()
 	}
-	return b.trusting("ca_file", b.CAFile)
+	return wire.NewCloud(b.CAFile)
 }
 
-// awsClient returns the client for STS. AWS's own variable counts for it too.
-func (b *builder) awsClient() (*http.Client, error) {
+// awsClient returns the client for STS, for which AWS's own variable counts too.
+func (b *builder) awsClient() *http.Client {
 	bundle := b.getenv("AWS_CA_BUNDLE")
-	b.attempt = append(b.attempt, bundle)
-	switch {
-	case b.CAFile != "":
-		return b.trusting("ca_file", b.CAFile)
-	case bundle != "":
-		return b.trusting("AWS_CA_BUNDLE", bundle)
+	b.attempt = append(b.attempt, fileState(bundle))
+	if b.CAFile != "" || bundle == "" {
+		return b.client()
 	}
-	return nil, nil
-}
-
-func (b *builder) trusting(name, file string) (*http.Client, error) {
-	roots, err := wire.Roots(file)
-	if err != nil {
-		return nil, b.fail(strings.ToLower(name), "", "%s: %s", name, err.Error())
-	}
-	return wire.NewCloud(roots), nil
+	return wire.NewCloud(bundle)
 }
 
 func (b *builder) source(client *http.Client) (keyless.TokenSource, error) {
@@ -196,19 +190,18 @@ func fileState(path string) string {
 	return fmt.Sprint(path, info.Size(), info.ModTime().UnixNano())
 }
 
-func (b *builder) exchanger() (keyless.Exchanger, error) {
-	client, err := b.awsClient()
-	if err != nil {
-		return nil, err
-	}
-	ex := awssts.WebIdentity{
+func (b *builder) webIdentity() awssts.WebIdentity {
+	return awssts.WebIdentity{
 		RoleARN: b.AWS.RoleARN, SessionName: b.AWS.SessionName, Duration: b.AWS.Duration,
 		Policy: b.AWS.SessionPolicy, PolicyARNs: b.AWS.PolicyARNs,
 		Region:   first(b.AWS.Region, b.getenv("AWS_REGION"), b.getenv("AWS_DEFAULT_REGION")),
 		FIPS:     b.AWS.FIPS || b.getenv("AWS_USE_FIPS_ENDPOINT") == "true",
 		Endpoint: first(b.AWS.STSEndpoint, b.getenv("AWS_ENDPOINT_URL_STS")),
-		Audience: b.audience(), ExpectedAudience: b.ExpectedAud, Client: client,
+		Audience: b.audience(), ExpectedAudience: b.ExpectedAud, Client: b.awsClient(),
 	}
+}
+
+func (b *builder) exchanger(ex awssts.WebIdentity) (keyless.Exchanger, error) {
 	b.answer = append(b.answer, ex.RoleARN, ex.SessionName, ex.Duration.String(), ex.Policy, strings.Join(ex.PolicyARNs, " "),
 		ex.Region, strconv.FormatBool(ex.FIPS), ex.Endpoint, ex.ExpectedAudience)
 	if err := b.valid(b.pathOfRole(), ex.Validate()); err != nil {

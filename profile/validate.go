@@ -2,6 +2,7 @@ package profile
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ func (s *Selected) fail(path, hint, format string, args ...any) error {
 // validate checks what the types cannot say. What a far side's own rules forbid is
 // checked where the far side is spoken to.
 func (s *Selected) validate() error {
-	for _, rule := range []func() error{s.oneForm, s.oneSource, s.target, s.role, s.application, s.proof} {
+	for _, rule := range []func() error{s.oneForm, s.oneSource, s.target, s.role, s.application, s.proof, s.certificates} {
 		if err := rule(); err != nil {
 			return err
 		}
@@ -189,6 +190,16 @@ func (s *Selected) proof() error {
 		return s.fail("source.assertion_file.file", "", "is missing")
 	case source.ManagedIdentity != nil:
 		return s.oneSelector(source.ManagedIdentity)
+	}
+	return nil
+}
+
+func (s *Selected) certificates() error {
+	if s.CAFile == "" {
+		return nil
+	}
+	if _, err := os.Stat(s.CAFile); err != nil {
+		return s.fail("ca_file", "", "%s", cause(err))
 	}
 	return nil
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/keyless-id/keyless/internal/filecache"
 	"github.com/keyless-id/keyless/internal/refresh"
 	"github.com/keyless-id/keyless/internal/warm"
-	"github.com/keyless-id/keyless/internal/wire"
 	"github.com/keyless-id/keyless/profile"
 )
 
@@ -59,9 +58,7 @@ func (p *program) credentialProcess(ctx context.Context, c *choice, args []strin
 	query := p.query(built.CredentialsKey, built.Attempt, warn)
 	query.Policy = credentialsPolicy
 	query.Fetch = func(ctx context.Context) (filecache.Answer, error) {
-		if built.SharedTLS {
-			go wire.LoadRoots()
-		}
+		go built.Prepare()
 		return fetchCredentials(ctx, provider)
 	}
 	entry, err := cache.Get(ctx, query)

@@ -35,7 +35,7 @@ func readFile(path string) ([]byte, error) {
 	for read := 0; read < len(data); {
 		n, err := syscall.Read(fd, data[read:])
 		switch {
-		case err == syscall.EINTR: //nolint:errorlint // system calls wrap nothing
+		case err == syscall.EINTR:
 		case err != nil:
 			return nil, &os.PathError{Op: "read", Path: path, Err: err}
 		case n == 0:

@@ -19,6 +19,7 @@ func Failed(h keyless.Hop, op string, err error) *keyless.Error {
 		Hint: "the far side could not be asked; is the address right, and is a proxy or firewall in the way?",
 	}
 	var redirect *wire.RedirectError
+	var roots *wire.RootsError
 	switch {
 	case errors.Is(err, context.Canceled):
 		failed.Hint = "the caller gave up before the answer came"
@@ -30,6 +31,9 @@ func Failed(h keyless.Hop, op string, err error) *keyless.Error {
 	case wire.Untrusted(err):
 		failed.Temporary = false
 		failed.Hint = "the certificate is not trusted: for a private CA set ca_file in the profile, or SSL_CERT_FILE; if it is said to be expired, check this machine's clock"
+	case errors.As(err, &roots):
+		failed.Temporary = false
+		failed.Hint = "ca_file in the profile, or AWS_CA_BUNDLE, must name a PEM file"
 	case errors.As(err, &redirect):
 		failed.Temporary = false
 		failed.Hint = "a credential endpoint does not redirect; is a captive portal or a proxy answering in its place?"

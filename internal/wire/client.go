@@ -23,25 +23,25 @@ const (
 // Cloud returns the shared client for services on the network: it honours
 // HTTPS_PROXY and NO_PROXY and trusts the system's roots.
 var Cloud = sync.OnceValue(func() *http.Client { //nolint:gochecknoglobals // one pool of connections for the process
-	return &http.Client{Transport: &lateRoots{Transport: cloudTransport(nil)}}
+	return newCloud(func() (*x509.CertPool, error) { return systemRoots(), nil })
 })
 
-// NewCloud returns a client like [Cloud] that trusts roots instead of the system's
-// certificates.
-func NewCloud(roots *x509.CertPool) *http.Client {
-	return &http.Client{Transport: cloudTransport(roots)}
+// NewCloud returns a client like [Cloud] that trusts the certificates in PEM files
+// instead of the system's. It reads them when the first https request needs them.
+func NewCloud(files ...string) *http.Client {
+	return newCloud(func() (*x509.CertPool, error) { return pemRoots(files) })
 }
 
-func cloudTransport(roots *x509.CertPool) *http.Transport {
+func newCloud(roots func() (*x509.CertPool, error)) *http.Client {
 	dialer := &net.Dialer{Timeout: dialTimeout}
-	return &http.Transport{
+	return &http.Client{Transport: &lateRoots{roots: roots, Transport: &http.Transport{
 		Proxy:               proxy,
 		DialContext:         dialer.DialContext,
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: dialTimeout,
 		MaxIdleConnsPerHost: 16,
 		IdleConnTimeout:     90 * time.Second,
-	}
+	}}}
 }
 
 // Local returns the shared client for identity endpoints on this machine: no proxy

@@ -41,44 +41,56 @@ func systemRoots() *x509.CertPool {
 	return nil
 }
 
-// Roots reads the certificates to trust from PEM files.
-func Roots(files ...string) (*x509.CertPool, error) {
+// pemRoots reads the certificates to trust from PEM files.
+func pemRoots(files []string) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	for _, file := range files {
 		pem, err := os.ReadFile(file)
 		if err != nil {
-			return nil, fmt.Errorf("certificates to trust: %w", err)
+			return nil, &RootsError{err}
 		}
 		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("certificates to trust: no PEM certificate in %q", file)
+			return nil, &RootsError{fmt.Errorf("no PEM certificate in %q", file)}
 		}
 	}
 	return pool, nil
 }
 
-// lateRoots is a transport that loads the system's roots when the first https request
-// needs them: they are not free, and many a far side is on loopback.
+// RootsError says why the certificates to trust cannot be had.
+type RootsError struct{ Err error }
+
+func (e *RootsError) Error() string { return "certificates to trust: " + e.Err.Error() }
+
+func (e *RootsError) Unwrap() error { return e.Err }
+
+// lateRoots is a transport that loads the roots when the first https request needs
+// them: they are not free, and many a far side is on loopback.
 type lateRoots struct {
 	*http.Transport
-	once sync.Once
+	roots func() (*x509.CertPool, error)
+	once  sync.Once
+	err   error
 }
 
-func (t *lateRoots) load() {
-	t.once.Do(func() { t.TLSClientConfig.RootCAs = systemRoots() })
+func (t *lateRoots) load() error {
+	t.once.Do(func() { t.TLSClientConfig.RootCAs, t.err = t.roots() })
+	return t.err
 }
 
 // RoundTrip implements http.RoundTripper.
 func (t *lateRoots) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.URL.Scheme == "https" {
-		t.load()
+		if err := t.load(); err != nil {
+			return nil, err
+		}
 	}
 	return t.Transport.RoundTrip(request)
 }
 
-// LoadRoots loads what the first https request of [Cloud] needs. Who knows that there
-// will be one can do so while something else is waited for.
-func LoadRoots() {
-	if t, ok := Cloud().Transport.(*lateRoots); ok {
-		t.load()
+// LoadRoots loads what the first https request of client needs. Who knows that there
+// will be one can do so while something else is waited for. An error is that request's.
+func LoadRoots(client *http.Client) {
+	if t, ok := client.Transport.(*lateRoots); ok {
+		_ = t.load()
 	}
 }
