@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 )
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -29,7 +27,7 @@ func (s *Sandbox) checkAssertion(r *http.Request, g *grant) *entraError {
 	if g.form.Get("client_assertion_type") != assertionType {
 		return missingParameter("client_assertion_type")
 	}
-	token, err := parseToken(g.form.Get("client_assertion"), []jose.SignatureAlgorithm{jose.RS256, jose.PS256})
+	token, err := parseToken(g.form.Get("client_assertion"), []string{"RS256", "PS256"})
 	if err != nil {
 		return malformedAssertion("The assertion is not a JWT signed with RS256 or PS256.")
 	}
@@ -48,7 +46,7 @@ func (s *Sandbox) checkCertificate(r *http.Request, g *grant, token *webToken) *
 	if certificate == nil {
 		return badClient(700027, "The certificate with identifier used to sign the client assertion is not registered on application. [Reason - The key was not found., Thumbprint of key used by client: '%s']", thumbprintOf(token))
 	}
-	if _, err := token.jws.Verify(certificate.PublicKey); err != nil {
+	if token.verify(certificate.PublicKey) != nil {
 		return badClient(700027, "Client assertion failed signature validation. [Reason - The provided signature value did not match the expected signature value., Thumbprint of key used by client: '%s']", thumbprintOf(token))
 	}
 	now := s.now(Entra)
@@ -121,7 +119,7 @@ func thumbprintIs(token *webToken, name string, sum []byte) bool {
 }
 
 func thumbprint(token *webToken, name string) []byte {
-	text, _ := token.header.ExtraHeaders[jose.HeaderKey(name)].(string)
+	text, _ := token.header[name].(string)
 	text = strings.NewReplacer("-", "+", "_", "/", "=", "").Replace(text)
 	sum, err := base64.RawStdEncoding.DecodeString(text)
 	if err != nil {
@@ -151,14 +149,14 @@ func (s *Sandbox) checkFederated(r *http.Request, g *grant, token *webToken) *en
 	if refusal := g.app.matchFederated(token); refusal != nil {
 		return refusal
 	}
-	if token.header.Algorithm != string(jose.RS256) {
+	if token.algorithm != "RS256" {
 		return malformedAssertion("Federated assertions are signed with RS256.")
 	}
 	keys, err := s.fetchKeys(r.Context(), token.issuer)
 	switch {
 	case errors.Is(err, errUnreachable), errors.Is(err, errNoKey):
 		return badRequest(50166, "invalid_request", "Request to External OIDC endpoint failed.")
-	case err != nil || token.verify(keys) != nil:
+	case err != nil || token.verifyBy(keys) != nil:
 		return badClient(700027, "Client assertion failed signature validation.")
 	}
 	if refusal := s.checkOwnToken(token); refusal != nil {

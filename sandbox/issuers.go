@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"github.com/keyless-id/keyless/trust"
 )
 
@@ -88,7 +86,7 @@ const (
 )
 
 // fetchKeys goes the way that STS and Entra go: discovery document, then JWKS.
-func (s *Sandbox) fetchKeys(ctx context.Context, issuer string) (*jose.JSONWebKeySet, error) {
+func (s *Sandbox) fetchKeys(ctx context.Context, issuer string) (*keySet, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	var discovery struct {
@@ -101,7 +99,7 @@ func (s *Sandbox) fetchKeys(ctx context.Context, issuer string) (*jose.JSONWebKe
 	if discovery.Issuer != issuer { // OpenID Connect Discovery 1.0 §4.3
 		return nil, fmt.Errorf("%w: the document is that of another issuer", errNoKey)
 	}
-	var set jose.JSONWebKeySet
+	var set keySet
 	err := s.fetch(ctx, discovery.JWKSURI, &set)
 	return &set, err
 }

@@ -6,16 +6,12 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"github.com/keyless-id/keyless/trust"
 )
 
 // webToken is a JWT as it arrived: parsed, not yet believed.
 type webToken struct {
-	jws     *jose.JSONWebSignature
-	keyID   string
-	header  jose.Header
+	*signedText
 	claims  trust.Claims
 	issuer  string
 	subject string
@@ -23,35 +19,34 @@ type webToken struct {
 
 // parseToken reads a compact JWS of one of the algorithms; "none" and the
 // symmetric ones are never among them.
-func parseToken(text string, algorithms []jose.SignatureAlgorithm) (*webToken, error) {
-	jws, err := jose.ParseSignedCompact(text, algorithms)
+func parseToken(text string, algorithms []string) (*webToken, error) {
+	jws, err := parseSigned(text, algorithms)
 	if err != nil {
 		return nil, err
 	}
-	decoder := json.NewDecoder(bytes.NewReader(jws.UnsafePayloadWithoutVerification()))
+	decoder := json.NewDecoder(bytes.NewReader(jws.payload))
 	decoder.UseNumber() // to tell 1 from 1.0
 	claims := trust.Claims{}
 	if err := decoder.Decode(&claims); err != nil {
 		return nil, errors.New("the claims are not a JSON object")
 	}
-	header := jws.Signatures[0].Header
 	issuer, _ := claims["iss"].(string)
 	subject, _ := claims["sub"].(string)
-	return &webToken{jws, header.KeyID, header, claims, issuer, subject}, nil
+	return &webToken{jws, claims, issuer, subject}, nil
 }
 
 // verify checks the signature against the issuer's keys.
-func (t *webToken) verify(set *jose.JSONWebKeySet) error {
-	keys := set.Key(t.keyID)
+func (t *webToken) verifyBy(set *keySet) error {
+	keys := set.byID(t.keyID)
 	if t.keyID == "" || len(keys) == 0 {
 		return errNoKey
 	}
 	for _, key := range keys {
-		if _, err := t.jws.Verify(key.Key); err == nil {
+		if t.verify(key) == nil {
 			return nil
 		}
 	}
-	return errors.New("the signature does not match")
+	return errSignature
 }
 
 // date returns a numeric date; STS insists on integers.

@@ -16,8 +16,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 )
 
 // signingKey is a key with the certificate that a JWKS shows.
@@ -203,28 +201,24 @@ func (k *keyring) issuerJWKS() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var set jose.JSONWebKeySet
+	var set keySet
 	for _, key := range keys {
-		set.Keys = append(set.Keys, jose.JSONWebKey{Key: key.private.Public(), KeyID: key.id, Use: "sig"})
+		public, err := newWebKey(key.id, key.private.Public())
+		if err != nil {
+			return nil, err
+		}
+		set.Keys = append(set.Keys, public)
 	}
 	return json.Marshal(set)
 }
 
 // sign makes a compact JWS.
 func (key *signingKey) sign(algorithm string, header map[string]any, payload []byte) (string, error) {
-	options := (&jose.SignerOptions{}).WithType("JWT")
-	for name, value := range header {
-		options.WithHeader(jose.HeaderKey(name), value)
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(algorithm), Key: key.private}, options)
+	token, err := signText(algorithm, header, payload, key.private)
 	if err != nil {
 		return "", fmt.Errorf("sandbox: sign: %w", err)
 	}
-	signed, err := signer.Sign(payload)
-	if err != nil {
-		return "", fmt.Errorf("sandbox: sign: %w", err)
-	}
-	return signed.CompactSerialize()
+	return token, nil
 }
 
 // flipSignature makes the signature wrong and leaves the form right.

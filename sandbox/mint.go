@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/go-jose/go-jose/v4"
 )
 
 // Flaw is a way for a minted token to be bad.
@@ -87,16 +85,7 @@ func (key *signingKey) abuse(payload []byte) (string, error) {
 		return "", err
 	}
 	secret := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
-	options := (&jose.SignerOptions{}).WithHeader("kid", key.id)
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: secret}, options)
-	if err != nil {
-		return "", err
-	}
-	signed, err := signer.Sign(payload)
-	if err != nil {
-		return "", err
-	}
-	return signed.CompactSerialize()
+	return signText("HS256", map[string]any{"kid": key.id}, payload, secret)
 }
 
 // Claims returns the claims that Entra would put into an access token for a

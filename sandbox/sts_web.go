@@ -8,14 +8,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"github.com/keyless-id/keyless/trust"
 )
 
 // webAlgorithms returns what STS verifies ("Manage an OIDC provider in IAM").
-func webAlgorithms() []jose.SignatureAlgorithm {
-	return []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.ES256, jose.ES384, jose.ES512}
+func webAlgorithms() []string {
+	return []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512"}
 }
 
 // Limits of the WebIdentityToken parameter, and how far STS lets clocks differ
@@ -96,7 +94,7 @@ func (c *call) checkToken(token *webToken, accountID string) (*OIDCProvider, *aw
 	case err != nil:
 		return nil, invalidToken(noVerificationKey)
 	}
-	switch err := token.verify(keys); {
+	switch err := token.verifyBy(keys); {
 	case errors.Is(err, errNoKey):
 		return nil, invalidToken(noVerificationKey)
 	case err != nil:
