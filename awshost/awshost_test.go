@@ -181,6 +181,21 @@ func TestVersionOneIsNeverAsked(t *testing.T) {
 	}
 }
 
+func TestAnInstanceWithoutARoleIsNotFound(t *testing.T) {
+	t.Setenv("PATH", "")
+	f := &far{handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			_, _ = io.WriteString(w, "session")
+			return
+		}
+		http.NotFound(w, r)
+	})}
+	_, err := awshost.InstanceMetadata{Client: f.client()}.Credentials(t.Context())
+	wantError(t, err, "attach an instance profile")
+	_, err = awshost.Detect(t.Context(), awshost.Host{Getenv: variables{}.get, Client: f.client()})
+	wantError(t, err, "no AWS credentials")
+}
+
 func TestMistakesInTheMetadataAreSaidBeforeTheFirstRequest(t *testing.T) {
 	for want, m := range map[string]awshost.InstanceMetadata{
 		"role": {Role: "../x"}, "plain http": {Endpoint: "http://metadata.example"}, "endpoint": {Endpoint: "x"},

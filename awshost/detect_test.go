@@ -112,7 +112,7 @@ func TestTheMetadataServiceIsUsedIfItIsThere(t *testing.T) {
 		"in trouble":     {variables{}, func(*sandbox.World) {}, sandbox.Fault{Status: 503}, true},
 		"switched off":   {variables{}, func(*sandbox.World) {}, sandbox.Fault{Status: 403}, false},
 		"reset":          {variables{}, func(*sandbox.World) {}, sandbox.Fault{Reset: true}, false},
-		"without a role": {variables{}, func(w *sandbox.World) { w.Host.RoleARN = "" }, sandbox.Fault{}, false},
+		"not in AWS":     {variables{}, func(w *sandbox.World) { w.Host.RoleARN = "" }, sandbox.Fault{}, false},
 		"not to be used": {variables{"AWS_EC2_METADATA_DISABLED": "True"}, func(*sandbox.World) {}, sandbox.Fault{}, false},
 	} {
 		s, client := instance(t, c.change)

@@ -41,19 +41,16 @@ func (t *metadataTokens) valid(token string, now time.Time) bool {
 // serveEC2 is the instance metadata service of AWS, version 2 only ("Use the Instance
 // Metadata Service to access instance metadata", Amazon EC2 User Guide).
 func (s *Sandbox) serveEC2(w http.ResponseWriter, r *http.Request) {
-	path := strings.TrimSuffix(r.URL.Path, "/")
-	if path == "/latest/api/token" {
-		s.startMetadataSession(w, r)
-		return
-	}
 	const credentials = "/latest/meta-data/iam/security-credentials"
-	role := s.index.roles[s.index.host.RoleARN]
+	role, path := s.index.roles[s.index.host.RoleARN], strings.TrimSuffix(r.URL.Path, "/")
 	switch {
+	case role == nil:
+		s.refuseEC2(w, http.StatusNotFound) // the host is not in AWS
+	case path == "/latest/api/token":
+		s.startMetadataSession(w, r)
 	case !readOnly(w, r):
 	case !s.metadata.valid(r.Header.Get("X-aws-ec2-metadata-token"), s.now(EC2)):
 		s.refuseEC2(w, http.StatusUnauthorized)
-	case role == nil:
-		s.refuseEC2(w, http.StatusNotFound) // an instance without a role
 	case path == credentials:
 		writeBody(w, http.StatusOK, "text/plain", []byte(role.Name))
 	case path == credentials+"/"+role.Name:

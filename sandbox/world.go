@@ -73,8 +73,8 @@ type Host struct {
 	ResourceGroup  string `json:"resource_group,omitempty" yaml:"resource_group,omitempty"`
 
 	// What AWS offers to the programs on the same host: RoleARN is the role of its
-	// instance profile and of its container, ContainerToken what the container
-	// endpoint wants in the Authorization header.
+	// instance profile and of its container; without one the host is not in AWS.
+	// ContainerToken is what the container endpoint wants in the Authorization header.
 	RoleARN        string `json:"role_arn,omitempty" yaml:"role_arn,omitempty"`
 	ContainerToken string `json:"container_token,omitempty" yaml:"container_token,omitempty"`
 }
