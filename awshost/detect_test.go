@@ -189,3 +189,24 @@ func TestTheWebIdentityFileIsForItsRoleOnly(t *testing.T) {
 		wantError(t, err, want)
 	}
 }
+
+func TestAFaultOfTheSandboxPasses(t *testing.T) {
+	for name, fault := range map[string]sandbox.Fault{"reset": {Reset: true}, "503": {Status: 503}, "cut off": {Truncate: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fault.Times = 1
+			s, client := instance(t, func(*sandbox.World) {})
+			s.SetFault(sandbox.Container, fault)
+			if _, err := (awshost.Container{RelativeURI: "/v2/credentials/x", Token: keyless.NewSecret("container-token"), Client: client}).Credentials(t.Context()); err != nil || s.Requests(sandbox.Container) != 2 {
+				t.Errorf("%d requests: %v", s.Requests(sandbox.Container), err)
+			}
+			if fault.Truncate { // half a session token is one that the service does not know
+				return
+			}
+			s.SetFault(sandbox.EC2, fault)
+			if _, err := (awshost.InstanceMetadata{Client: client}).Credentials(t.Context()); err != nil || s.Requests(sandbox.EC2) != 4 {
+				t.Errorf("%d requests: %v", s.Requests(sandbox.EC2), err)
+			}
+		})
+	}
+}

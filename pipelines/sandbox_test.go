@@ -130,3 +130,17 @@ func TestBothIssuersReachEntra(t *testing.T) {
 		}
 	}
 }
+
+func TestAFaultOfTheSandboxPasses(t *testing.T) {
+	for name, fault := range map[string]sandbox.Fault{"reset": {Reset: true}, "cut off": {Truncate: true}, "503": {Status: 503}, "throttled": {Status: 429, RetryAfter: time.Second}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := world(t)
+			fault.Times = 1
+			s.SetFault(sandbox.Pipelines, fault)
+			if _, err := inside(s, connectionID).Token(t.Context()); err != nil || s.Requests(sandbox.Pipelines) != 2 {
+				t.Errorf("%d requests: %v", s.Requests(sandbox.Pipelines), err)
+			}
+		})
+	}
+}
