@@ -31,6 +31,7 @@ func backoff() wire.Backoff {
 // call is one action on one role.
 type call struct {
 	role
+	hop     keyless.Hop // zero: the exchange
 	action  string
 	form    url.Values
 	secrets []string
@@ -39,34 +40,46 @@ type call struct {
 	hint    func(*keyless.Error) string
 }
 
-// wrong is the error of a call that is not even made.
+// wrong is the error of an exchange that is not even made.
 func wrong(action string, err error) *keyless.Error {
 	return &keyless.Error{Hop: keyless.HopExchange, Op: action, Err: err}
 }
 
-// credentials asks, and asks again for as long as that may help.
-func (c call) credentials(ctx context.Context) (keyless.Credentials, error) {
-	var credentials keyless.Credentials
-	err := backoff().Retry(ctx, func(ctx context.Context) (err error) {
-		credentials, err = c.try(ctx)
-		return err
-	}, hop.Verdict)
-	return credentials, err
+func (c call) where() keyless.Hop {
+	if c.hop == "" {
+		return keyless.HopExchange
+	}
+	return c.hop
 }
 
-func (c call) try(ctx context.Context) (keyless.Credentials, error) {
+// credentials asks for credentials.
+func (c call) credentials(ctx context.Context) (keyless.Credentials, error) {
+	return ask(ctx, c, c.parse)
+}
+
+// ask asks, and asks again for as long as that may help.
+func ask[T any](ctx context.Context, c call, parse func([]byte, time.Time) (T, error)) (T, error) {
+	var value T
+	err := backoff().Retry(ctx, func(ctx context.Context) (err error) {
+		value, err = try(ctx, c, parse)
+		return err
+	}, hop.Verdict)
+	return value, err
+}
+
+func try[T any](ctx context.Context, c call, parse func([]byte, time.Time) (T, error)) (value T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
 	request, err := c.request(ctx)
 	if err != nil {
-		return keyless.Credentials{}, wrong(c.action, err)
+		return value, &keyless.Error{Hop: c.where(), Op: c.action, Err: err}
 	}
 	obtained := time.Now()
 	answer, err := wire.Do(c.httpClient(), request)
 	if err != nil {
-		return keyless.Credentials{}, hop.Failed(keyless.HopExchange, c.action, err)
+		return value, hop.Failed(c.where(), c.action, err)
 	}
-	return c.read(answer, obtained)
+	return read(c, answer, obtained, parse)
 }
 
 // request puts everything into the body: addresses end up in logs and errors.
@@ -94,21 +107,24 @@ func (c call) httpClient() *http.Client {
 	return wire.Cloud()
 }
 
-func (c call) read(answer *wire.Answer, obtained time.Time) (keyless.Credentials, error) {
+func (c call) parse(body []byte, obtained time.Time) (keyless.Credentials, error) {
+	return parseCredentials(body, c.arn, obtained)
+}
+
+func read[T any](c call, answer *wire.Answer, obtained time.Time, parse func([]byte, time.Time) (T, error)) (value T, err error) {
 	if answer.Status != http.StatusOK {
-		return keyless.Credentials{}, c.refusal(answer)
+		return value, c.refusal(answer)
 	}
-	credentials, err := parseCredentials(answer.Body, c.arn, obtained)
-	if err != nil {
-		return keyless.Credentials{}, c.garbage(answer, err)
+	if value, err = parse(answer.Body, obtained); err != nil {
+		return value, c.garbage(answer, err)
 	}
-	return credentials, nil
+	return value, nil
 }
 
 // garbage is a 200 without credentials in it. Only an answer that broke off is
 // worth another try.
 func (c call) garbage(answer *wire.Answer, err error) *keyless.Error {
-	e := wrong(c.action, err)
+	e := &keyless.Error{Hop: c.where(), Op: c.action, Err: err}
 	e.Temporary = errors.Is(err, errCutOff)
 	if e.Temporary {
 		e.Hint = "the connection to STS loses data; is a proxy in the way?"
@@ -123,7 +139,7 @@ func (c call) garbage(answer *wire.Answer, err error) *keyless.Error {
 }
 
 func (c call) refusal(answer *wire.Answer) *keyless.Error {
-	e := &keyless.Error{Hop: keyless.HopExchange, Op: c.action, RetryAfter: answer.RetryAfter()}
+	e := &keyless.Error{Hop: c.where(), Op: c.action, RetryAfter: answer.RetryAfter()}
 	f, ok := parseFault(answer.Body)
 	if ok {
 		e.Code, e.Message = c.code(f), c.message(f)
@@ -138,9 +154,9 @@ func (c call) refusal(answer *wire.Answer) *keyless.Error {
 	return e
 }
 
-// excerpt is empty for what may be credentials in spite of all.
+// excerpt is empty for what may be credentials or a token in spite of all.
 func excerpt(answer *wire.Answer, secrets []string) string {
-	if bytes.Contains(answer.Body, []byte("Credentials>")) {
+	if answer.Status < http.StatusMultipleChoices || bytes.Contains(answer.Body, []byte("Credentials>")) || bytes.Contains(answer.Body, []byte("WebIdentityToken>")) {
 		return ""
 	}
 	return answer.Excerpt(secrets...)

@@ -12,4 +12,7 @@
 // sends one that is for a service of Microsoft's own.
 //
 // [Chain] goes on from the first role to others by AssumeRole.
+//
+// [GetWebIdentityToken] goes the other way: AWS credentials become a token that Entra
+// trusts.
 package awssts

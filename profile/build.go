@@ -13,6 +13,7 @@ import (
 	"github.com/keyless-id/keyless/entra"
 	"github.com/keyless-id/keyless/internal/filecache"
 	"github.com/keyless-id/keyless/internal/wire"
+	"github.com/keyless-id/keyless/pipelines"
 )
 
 // Built is a profile as something that works.
@@ -98,6 +99,9 @@ func (b *builder) source(client *http.Client) (keyless.TokenSource, error) {
 	if identity := b.Source.ManagedIdentity; identity != nil {
 		return b.managedIdentity(identity)
 	}
+	if connection := b.Source.AzurePipelines; connection != nil {
+		return b.pipelines(connection, client)
+	}
 	app, at := b.applicationOf()
 	authority, err := b.authority(app, at)
 	if err != nil {
@@ -139,6 +143,17 @@ func (b *builder) managedIdentity(m *ManagedIdentity) (keyless.TokenSource, erro
 	}
 	b.answer = append(b.answer, "managed_identity", source.Resource, source.ClientID, source.ObjectID, source.ResourceID, source.Endpoint)
 	return source, b.valid("source.managed_identity", source.Validate())
+}
+
+// pipelines is of one job, and so is what is remembered of it: another job on the same
+// agent, as the same user, must prove itself anew.
+func (b *builder) pipelines(p *AzurePipelines, client *http.Client) (keyless.TokenSource, error) {
+	source := pipelines.Job{
+		RequestURI: b.getenv("SYSTEM_OIDCREQUESTURI"), AccessToken: keyless.NewSecret(b.getenv("SYSTEM_ACCESSTOKEN")),
+		ServiceConnectionID: p.ServiceConnectionID, Subject: p.Subject, Client: client,
+	}
+	b.answer = append(b.answer, "azure_pipelines", source.RequestURI, filecache.Digest([]string{source.AccessToken.Reveal()}), source.ServiceConnectionID, source.Subject)
+	return source, b.valid("source.azure_pipelines", source.Validate())
 }
 
 func (b *builder) authority(app *Application, at string) (string, error) {
@@ -198,6 +213,7 @@ func (b *builder) webIdentity() awssts.WebIdentity {
 		FIPS:     b.AWS.FIPS || b.getenv("AWS_USE_FIPS_ENDPOINT") == "true",
 		Endpoint: first(b.AWS.STSEndpoint, b.getenv("AWS_ENDPOINT_URL_STS")),
 		Audience: b.audience(), ExpectedAudience: b.ExpectedAud, Client: b.awsClient(),
+		AllowTokenExchangeAudience: b.Source.AzurePipelines != nil,
 	}
 }
 

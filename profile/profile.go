@@ -39,6 +39,7 @@ type Source struct {
 	ClientSecret    *ClientSecret    `yaml:"client_secret" doc:"An app registration with a client secret."`
 	Certificate     *Certificate     `yaml:"certificate" doc:"An app registration with a certificate."`
 	AssertionFile   *AssertionFile   `yaml:"assertion_file" doc:"An app registration or managed identity that trusts the issuer of a token in a file."`
+	AzurePipelines  *AzurePipelines  `yaml:"azure_pipelines" doc:"A service connection of the Azure Pipelines job that runs."`
 }
 
 // ManagedIdentity is the system-assigned identity, unless one of the ids names a
@@ -77,6 +78,12 @@ type Certificate struct {
 type AssertionFile struct {
 	Application
 	File string `yaml:"file" doc:"File with the token; it is read each time."`
+}
+
+// AzurePipelines is a service connection, in a job of Azure Pipelines.
+type AzurePipelines struct {
+	ServiceConnectionID string `yaml:"service_connection_id" doc:"Id (GUID) of the service connection, not its name."`
+	Subject             string `yaml:"subject" doc:"The subject that the job's token must have; otherwise whichever the connection has."`
 }
 
 // AWS is the role that a token is traded for.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/keyless-id/keyless/internal/yamltree"
+	"github.com/keyless-id/keyless/pipelines"
 )
 
 func (s *Selected) fail(path, hint, format string, args ...any) error {
@@ -72,6 +73,7 @@ func (s *Selected) oneSource() error {
 		{"client_secret", s.Source.ClientSecret != nil},
 		{"certificate", s.Source.Certificate != nil},
 		{"assertion_file", s.Source.AssertionFile != nil},
+		{"azure_pipelines", s.Source.AzurePipelines != nil},
 	} {
 		if kind.is {
 			set = append(set, kind.name)
@@ -87,6 +89,9 @@ func (s *Selected) oneSource() error {
 }
 
 func (s *Selected) target() error {
+	if s.Source.AzurePipelines != nil {
+		return s.onlyAudience()
+	}
 	switch at := s.pathOfScope(); {
 	case s.Audience == "" && s.Scope == "":
 		return s.fail("audience", "it is the App ID URI that the IAM OIDC provider lists, for example api://11111111-…", "is missing")
@@ -96,6 +101,19 @@ func (s *Selected) target() error {
 		return s.fail("audience", "write scope: for that, or leave /.default out", "is a scope")
 	case s.Scope != "" && !strings.HasSuffix(s.Scope, "/.default"):
 		return s.fail(at, "write audience: for an App ID URI", "does not end in /.default")
+	}
+	return nil
+}
+
+// onlyAudience knows that the tokens of Azure Pipelines have no other one.
+func (s *Selected) onlyAudience() error {
+	switch {
+	case s.Scope != "":
+		return s.fail("scope", "leave it out: these tokens have one audience only, "+pipelines.ExchangeAudience, "does not go with azure_pipelines")
+	case s.Audience == "":
+		s.Audience = pipelines.ExchangeAudience
+	case s.Audience != pipelines.ExchangeAudience:
+		return s.fail("audience", "leave it out", "is not %s, the only one that azure_pipelines has", pipelines.ExchangeAudience)
 	}
 	return nil
 }
@@ -188,6 +206,8 @@ func (s *Selected) proof() error {
 		return s.fail("source.certificate.certificate_file", "", "is missing")
 	case source.AssertionFile != nil && source.AssertionFile.File == "":
 		return s.fail("source.assertion_file.file", "", "is missing")
+	case source.AzurePipelines != nil && source.AzurePipelines.ServiceConnectionID == "":
+		return s.fail("source.azure_pipelines.service_connection_id", "it is resourceId in the connection's address in the portal", "is missing")
 	case source.ManagedIdentity != nil:
 		return s.oneSelector(source.ManagedIdentity)
 	}

@@ -1,4 +1,4 @@
-// Package sandbox plays both clouds offline: Entra and the Azure instance metadata service on one side, STS and S3 on the other.
+// Package sandbox plays both clouds offline: Entra and the Azure instance metadata service on one side, STS, S3 and an EC2 host on the other, and a job of Azure Pipelines in between.
 //
 //	s, err := sandbox.New(sandbox.Demo(), sandbox.Options{})
 //	client := &http.Client{Transport: s.RoundTripper()}   // the real host names, no sockets

@@ -10,6 +10,10 @@ import (
 // Paths: "OpenID Connect on the Microsoft identity platform" and OpenID Connect
 // Discovery 1.0 §4.
 func (s *Sandbox) serveEntra(w http.ResponseWriter, r *http.Request) {
+	if isPipelines(r.URL.Path) {
+		s.servePipelines(w, r)
+		return
+	}
 	tenantID, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	switch rest {
 	case "oauth2/v2.0/token":

@@ -99,8 +99,14 @@ func (s *Sandbox) writeFault(h Hop, f *Fault, w http.ResponseWriter, r *http.Req
 	switch h {
 	case Entra, Keys:
 		s.writeEntraError(w, r, entraFault(f))
+	case Pipelines:
+		writeTFSError(w, pipelinesFault(f))
 	case IMDS:
 		writeIMDSFault(w, f)
+	case EC2:
+		writeEC2Error(w, orStatus(f.Status, http.StatusInternalServerError))
+	case Container:
+		writeContainerError(w, orStatus(f.Status, http.StatusInternalServerError), f.Code, "The request was refused.")
 	case STS:
 		writeSTSError(w, stsFault(f))
 	case S3:

@@ -18,7 +18,22 @@ const (
 	IMDS  Hop = "imds"
 	STS   Hop = "sts"
 	S3    Hop = "s3"
+
+	Pipelines Hop = "pipelines" // Azure DevOps, at the address of Entra
+	EC2       Hop = "ec2"       // the instance metadata service of AWS, at the address of IMDS
+	Container Hop = "container" // the credentials endpoint of ECS and EKS, there too
 )
+
+// addressOf is the hop whose address h has.
+func addressOf(h Hop) Hop {
+	switch h {
+	case Keys, Pipelines:
+		return Entra
+	case EC2, Container:
+		return IMDS
+	}
+	return h
+}
 
 // served returns the hops with an address.
 func served() [addresses]Hop { return [...]Hop{Entra, IMDS, STS, S3} }
@@ -61,9 +76,10 @@ func (s *Sandbox) SetSkew(h Hop, d time.Duration) {
 // maxRequest is more than any request of these protocols needs.
 const maxRequest = 1 << 20
 
-// Handler returns the far side as an http.Handler; Entra and Keys are the same.
+// Handler returns the far side as an http.Handler; those that share an address share it.
 func (s *Sandbox) Handler(h Hop) http.Handler {
-	serve := map[Hop]http.HandlerFunc{Entra: s.serveEntra, Keys: s.serveEntra, IMDS: s.serveIMDS, STS: s.serveSTS, S3: s.serveS3}[h]
+	h = addressOf(h)
+	serve := map[Hop]http.HandlerFunc{Entra: s.serveEntra, IMDS: s.serveIMDS, STS: s.serveSTS, S3: s.serveS3}[h]
 	if serve == nil {
 		return http.NotFoundHandler()
 	}
@@ -79,11 +95,17 @@ func (s *Sandbox) Handler(h Hop) http.Handler {
 	})
 }
 
-// actualHop tells the token endpoint of Entra from its documents.
+// actualHop tells apart what shares an address, by its paths.
 func actualHop(h Hop, r *http.Request) Hop {
 	switch {
-	case h != Entra && h != Keys:
+	case h == IMDS && strings.HasPrefix(r.URL.Path, "/latest/"):
+		return EC2
+	case h == IMDS && isContainer(r.URL.Path):
+		return Container
+	case h != Entra:
 		return h
+	case isPipelines(r.URL.Path):
+		return Pipelines
 	case strings.HasSuffix(r.URL.Path, "/token"):
 		return Entra
 	}

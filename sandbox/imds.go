@@ -13,6 +13,14 @@ import (
 // identities for Azure resources on an Azure VM to acquire an access token" and
 // "Azure Instance Metadata Service".
 func (s *Sandbox) serveIMDS(w http.ResponseWriter, r *http.Request) {
+	switch actualHop(IMDS, r) {
+	case EC2:
+		s.serveEC2(w, r)
+		return
+	case Container:
+		s.serveContainer(w, r)
+		return
+	}
 	switch strings.TrimSuffix(r.URL.Path, "/") {
 	case "/metadata/identity/oauth2/token":
 		if refusal := checkIMDS(r); refusal != nil {
@@ -190,6 +198,7 @@ func (x *index) defaultHost(h Host) {
 	x.host = Host{
 		Name: orText(h.Name, "vm-1"), Location: orText(h.Location, "westeurope"),
 		SubscriptionID: orText(h.SubscriptionID, "00000000-0000-0000-0000-000000000001"), ResourceGroup: orText(h.ResourceGroup, "sandbox"),
+		RoleARN: h.RoleARN, ContainerToken: h.ContainerToken,
 	}
 }
 

@@ -17,8 +17,12 @@ type index struct {
 	roles    map[string]*role // by ARN
 	buckets  map[string]*bucket
 	issuers  map[string]*Issuer // by URL
-	users    map[string]*identity
-	host     Host
+
+	organizations map[string]*Organization // by name, lower case
+	jobs          map[string]*job          // by access token
+
+	users map[string]*identity
+	host  Host
 }
 
 type tenant struct {
@@ -49,6 +53,7 @@ func newIndex(w World) (*index, error) {
 	x := &index{
 		tenants: map[string]*tenant{}, accounts: map[string]*account{}, roles: map[string]*role{},
 		buckets: map[string]*bucket{}, issuers: map[string]*Issuer{}, users: map[string]*identity{},
+		organizations: map[string]*Organization{}, jobs: map[string]*job{},
 	}
 	for i := range w.Tenants {
 		if err := x.addTenant(&w.Tenants[i]); err != nil {
@@ -64,6 +69,14 @@ func newIndex(w World) (*index, error) {
 		if err := x.addIssuer(&w.Issuers[i]); err != nil {
 			return nil, fmt.Errorf("issuer %q: %w", w.Issuers[i].URL, err)
 		}
+	}
+	for i := range w.Organizations {
+		if err := x.addOrganization(&w.Organizations[i]); err != nil {
+			return nil, fmt.Errorf("organization %q: %w", w.Organizations[i].Name, err)
+		}
+	}
+	if w.Host.RoleARN != "" && x.roles[w.Host.RoleARN] == nil {
+		return nil, fmt.Errorf("host: no role %q", w.Host.RoleARN)
 	}
 	return x, nil
 }
@@ -142,6 +155,11 @@ func (x *index) addAccount(data *Account) error {
 	for _, r := range data.Roles {
 		if err := x.addRole(a, r); err != nil {
 			return fmt.Errorf("role %q: %w", r.Name, err)
+		}
+	}
+	if data.OutboundIssuer != "" {
+		if err := x.addIssuer(&Issuer{URL: data.OutboundIssuer}); err != nil {
+			return fmt.Errorf("outbound issuer: %w", err)
 		}
 	}
 	return x.addContents(a)

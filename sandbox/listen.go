@@ -149,9 +149,7 @@ func (n *network) url(scheme string, h Hop) string {
 	if scheme == "https://" {
 		named = n.secure
 	}
-	if h == Keys {
-		h = Entra
-	}
+	h = addressOf(h)
 	if named[h] == "" {
 		return ""
 	}

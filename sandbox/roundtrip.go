@@ -122,8 +122,12 @@ func realHop(host string) (Hop, bool) {
 	switch {
 	case isEntraHost(host):
 		return Entra, true
-	case host == "169.254.169.254":
+	case host == "dev.azure.com":
+		return Pipelines, true
+	case host == "169.254.169.254", host == "fd00:ec2::254":
 		return IMDS, true
+	case host == "169.254.170.2", host == "169.254.170.23", host == "fd00:ec2::23":
+		return Container, true
 	}
 	name, isAWS := awsHost(host)
 	return name.hop, isAWS

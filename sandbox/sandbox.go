@@ -52,6 +52,7 @@ type Sandbox struct {
 	keys     keyring
 	sessions sessionStore
 	tokens   tokenCache
+	metadata metadataTokens
 	network  network
 
 	mu     sync.Mutex

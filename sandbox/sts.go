@@ -53,6 +53,7 @@ func (c *call) dispatch() (any, *awsError) {
 		"AssumeRoleWithWebIdentity": c.assumeRoleWithWebIdentity,
 		"AssumeRole":                c.assumeRole,
 		"GetCallerIdentity":         c.getCallerIdentity,
+		"GetWebIdentityToken":       c.getWebIdentityToken,
 	}[c.form.Get("Action")]
 	switch {
 	case c.form.Get("Action") == "":

@@ -8,7 +8,10 @@ type World struct {
 	Tenants  []Tenant  `json:"tenants,omitempty" yaml:"tenants,omitempty"`
 	Accounts []Account `json:"accounts,omitempty" yaml:"accounts,omitempty"`
 	Issuers  []Issuer  `json:"issuers,omitempty" yaml:"issuers,omitempty"`
-	Host     Host      `json:"host,omitzero" yaml:"host,omitempty"`
+
+	Organizations []Organization `json:"organizations,omitempty" yaml:"organizations,omitempty"` // of Azure DevOps
+
+	Host Host `json:"host,omitzero" yaml:"host,omitempty"`
 }
 
 // Tenant is an Entra tenant.
@@ -68,6 +71,12 @@ type Host struct {
 	Location       string `json:"location,omitempty" yaml:"location,omitempty"`
 	SubscriptionID string `json:"subscription_id,omitempty" yaml:"subscription_id,omitempty"`
 	ResourceGroup  string `json:"resource_group,omitempty" yaml:"resource_group,omitempty"`
+
+	// What AWS offers to the programs on the same host: RoleARN is the role of its
+	// instance profile and of its container; without one the host is not in AWS.
+	// ContainerToken is what the container endpoint wants in the Authorization header.
+	RoleARN        string `json:"role_arn,omitempty" yaml:"role_arn,omitempty"`
+	ContainerToken string `json:"container_token,omitempty" yaml:"container_token,omitempty"`
 }
 
 // Issuer is a further OpenID provider, for example
@@ -86,6 +95,7 @@ type Account struct {
 	Roles           []Role         `json:"roles,omitempty" yaml:"roles,omitempty"`
 	Buckets         []Bucket       `json:"buckets,omitempty" yaml:"buckets,omitempty"`
 	Users           []AccessKey    `json:"users,omitempty" yaml:"users,omitempty"`
+	OutboundIssuer  string         `json:"outbound_issuer,omitempty" yaml:"outbound_issuer,omitempty"`   // https://<uuid>.tokens.sts.global.api.aws; empty: outbound federation is switched off
 	DisabledRegions []string       `json:"disabled_regions,omitempty" yaml:"disabled_regions,omitempty"` // STS answers RegionDisabledException there
 }
 

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 readonly module=github.com/keyless-id/keyless
-readonly rooms=(entra azhost awssts delivery profile trust sandbox cmd/keyless
+readonly rooms=(entra azhost pipelines awshost awssts delivery profile trust sandbox cmd/keyless
 	internal/sigv4 internal/refresh internal/wire internal/filecache internal/jwtpeek internal/warm
 	internal/hop internal/newcomer)
 
@@ -55,6 +55,13 @@ expect refused entra sandbox
 expect allowed entra internal/wire
 expect refused awssts entra
 expect allowed azhost entra
+expect refused pipelines entra
+expect refused pipelines awssts
+expect allowed pipelines internal/hop
+expect allowed awshost awssts
+expect refused awshost entra
+expect refused awshost sandbox
+expect refused awssts awshost
 expect refused delivery profile
 expect refused trust keyless
 expect refused sandbox keyless

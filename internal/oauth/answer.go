@@ -47,8 +47,8 @@ func (n *number) UnmarshalJSON(raw []byte) error {
 // Errors never quote the body.
 func Token(body []byte, obtained time.Time) (keyless.Token, error) {
 	var a answer
-	if err := json.Unmarshal(body, &a); err != nil {
-		return keyless.Token{}, fmt.Errorf("the answer is no token: %w", plain(err, body))
+	if err := Decode(body, &a); err != nil {
+		return keyless.Token{}, fmt.Errorf("the answer is no token: %w", err)
 	}
 	if err := a.check(); err != nil {
 		return keyless.Token{}, err
@@ -114,6 +114,15 @@ var (
 	errNotJSON = errors.New("not JSON")
 	errCutOff  = errors.New("JSON that is cut off")
 )
+
+// Decode reads a JSON answer that holds secrets: its error repeats nothing of it,
+// and tells [Garbage] what was cut off from what is something else.
+func Decode(body []byte, into any) error {
+	if err := json.Unmarshal(body, into); err != nil {
+		return plain(err, body)
+	}
+	return nil
+}
 
 // plain words what encoding/json says without repeating any of the input.
 func plain(err error, body []byte) error {

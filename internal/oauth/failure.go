@@ -139,10 +139,12 @@ func statusHint(status int) string {
 	return hintOther
 }
 
-// excerpt is empty for what may be a token in spite of all.
+// excerpt is empty for what may be a token or a key in spite of all.
 func excerpt(a *wire.Answer, secrets []string) string {
-	if bytes.Contains(a.Body, []byte("access_token")) {
-		return ""
+	for _, member := range []string{"access_token", "oidcToken", "SecretAccessKey"} {
+		if bytes.Contains(a.Body, []byte(member)) {
+			return ""
+		}
 	}
 	return a.Excerpt(secrets...)
 }

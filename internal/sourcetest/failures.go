@@ -39,13 +39,16 @@ func (c Contract) failures(t *testing.T) {
 		"200 with null":              {200, object, fixed("null"), false},
 		"200 with an empty token":    {200, object, fixed(`{"access_token":"","expires_in":3599}`), false},
 		"200 with a token of spaces": {200, object, fixed(`{"access_token":"a b","expires_in":3599}`), false},
-		"200 with half a token":      {200, object, fixed(goodAnswer()[:len(goodAnswer())-8]), true},
-		"200 with half as text":      {200, "text/plain", fixed(goodAnswer()[:len(goodAnswer())-8]), true},
+		"200 with half a token":      {200, object, nil, true},
+		"200 with half as text":      {200, "text/plain", nil, true},
 		"206 with a token":           {206, object, fixed(goodAnswer()), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				far := &farSide{answer: func(r *http.Request, seen request) (*http.Response, error) {
+					if a.body == nil {
+						return c.half(r, seen, a.kind)
+					}
 					return reply(r, a.status, a.kind, a.body(seen)), nil
 				}}
 				_, err := c.New(far.far()).Token(t.Context())
@@ -57,6 +60,20 @@ func (c Contract) failures(t *testing.T) {
 		})
 	}
 	t.Run("a connection that breaks", func(t *testing.T) { synctest.Test(t, c.broken) })
+}
+
+// half is the good answer without its end.
+func (c Contract) half(r *http.Request, seen request, kind string) (*http.Response, error) {
+	whole, err := c.good().answer(r, seen)
+	if err != nil {
+		return nil, err
+	}
+	defer whole.Body.Close()
+	body, err := io.ReadAll(whole.Body)
+	if err != nil {
+		return nil, err
+	}
+	return reply(r, http.StatusOK, kind, string(body[:max(0, len(body)-8)])), nil
 }
 
 // checkTries demands that only what may pass is asked again.

@@ -67,6 +67,7 @@ func TestAnyDoubtFallsThrough(t *testing.T) {
 		"more flags":       func(r *remembered) { r.args = append(r.args, "--region=x") },
 		"other region":     func(r *remembered) { r.environ[3] = "AWS_REGION=us-east-1" },
 		"new variable":     func(r *remembered) { r.environ = append(r.environ, "AZURE_CLIENT_ID=x") },
+		"other job":        func(r *remembered) { r.environ = append(r.environ, "SYSTEM_ACCESSTOKEN=x") },
 		"other reference":  func(r *remembered) { r.environ[1] = "SECRET=two" },
 		"config changed":   func(r *remembered) { _ = os.WriteFile(r.config, []byte("profiles: {}"), 0o600) },
 		"config touched":   func(r *remembered) { _ = os.Chtimes(r.config, time.Time{}, time.Now().Add(time.Second)) },

@@ -83,7 +83,14 @@ func isLocalName(host string) bool {
 		return true
 	}
 	address, err := netip.ParseAddr(host)
-	return err == nil && (address.Unmap().IsLoopback() || address.Unmap().IsLinkLocalUnicast())
+	return err == nil && (address.Unmap().IsLoopback() || address.Unmap().IsLinkLocalUnicast() || isAWSLocal(address))
+}
+
+// isAWSLocal knows the addresses under which AWS serves a host over IPv6: link-local
+// in all but name ("Use the Instance Metadata Service", "EKS Pod Identity").
+func isAWSLocal(address netip.Addr) bool {
+	text := address.WithZone("").String()
+	return text == "fd00:ec2::254" || text == "fd00:ec2::23"
 }
 
 // Endpoint parses the base address of a far side. It must be https, or http to a
