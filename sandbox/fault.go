@@ -99,8 +99,10 @@ func (s *Sandbox) writeFault(h Hop, f *Fault, w http.ResponseWriter, r *http.Req
 	switch h {
 	case Entra, Keys:
 		s.writeEntraError(w, r, entraFault(f))
-	case IMDS:
+	case IMDS, Arc:
 		writeIMDSFault(w, f)
+	case AppService:
+		writeAppServiceFault(w, f)
 	case STS:
 		writeSTSError(w, stsFault(f))
 	case S3:

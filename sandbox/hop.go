@@ -18,13 +18,19 @@ const (
 	IMDS  Hop = "imds"
 	STS   Hop = "sts"
 	S3    Hop = "s3"
+
+	// AppService is the identity endpoint of App Service, Functions and Container
+	// Apps, and by their own paths those of the hosts that resemble them: Azure ML,
+	// Cloud Shell and Service Fabric.
+	AppService Hop = "appservice"
+	Arc        Hop = "arc" // the agent of Azure Arc; see Options.ArcTokenDir
 )
 
 // served returns the hops with an address.
-func served() [addresses]Hop { return [...]Hop{Entra, IMDS, STS, S3} }
+func served() [addresses]Hop { return [...]Hop{Entra, IMDS, STS, S3, AppService, Arc} }
 
 // addresses is how many hops have one.
-const addresses = 4
+const addresses = 6
 
 type hopState struct {
 	requests int
@@ -63,7 +69,10 @@ const maxRequest = 1 << 20
 
 // Handler returns the far side as an http.Handler; Entra and Keys are the same.
 func (s *Sandbox) Handler(h Hop) http.Handler {
-	serve := map[Hop]http.HandlerFunc{Entra: s.serveEntra, Keys: s.serveEntra, IMDS: s.serveIMDS, STS: s.serveSTS, S3: s.serveS3}[h]
+	serve := map[Hop]http.HandlerFunc{
+		Entra: s.serveEntra, Keys: s.serveEntra, IMDS: s.serveIMDS, STS: s.serveSTS, S3: s.serveS3,
+		AppService: s.serveAppService, Arc: s.serveArc,
+	}[h]
 	if serve == nil {
 		return http.NotFoundHandler()
 	}
