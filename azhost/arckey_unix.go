@@ -16,6 +16,9 @@ const keyFlags = os.O_RDONLY | syscall.O_NOFOLLOW | syscall.O_NONBLOCK | syscall
 // arcTokenDir is the documented folder of the agent on Linux.
 func arcTokenDir() string { return "/var/opt/azcmagent/tokens" }
 
+// arcAgent is the program whose presence shows that the machine is connected.
+func arcAgent() string { return "/opt/azcmagent/bin/himds" }
+
 // agentsOwn reports whether the file was written by the agent, or by root or this
 // user, who need no agent to deceive the program.
 func agentsOwn(info fs.FileInfo) bool {
