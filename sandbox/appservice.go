@@ -12,6 +12,7 @@ import (
 // them.
 const (
 	appServicePath    = "/msi/token"
+	azureMLPath       = "/azureml/msi/token"
 	cloudShellPath    = "/oauth2/token"
 	serviceFabricPath = "/metadata/identity/oauth2/token"
 )
@@ -22,7 +23,7 @@ const (
 // Fabric. What the refusals look like is unverified but where it says otherwise.
 func (s *Sandbox) serveAppService(w http.ResponseWriter, r *http.Request) {
 	switch strings.ToLower(strings.TrimSuffix(r.URL.Path, "/")) {
-	case appServicePath:
+	case appServicePath, azureMLPath:
 		s.serveAppServiceToken(w, r)
 	case cloudShellPath:
 		s.serveCloudShell(w, r)
@@ -57,9 +58,12 @@ func (s *Sandbox) serveAppServiceToken(w http.ResponseWriter, r *http.Request) {
 	}
 	expiry := time.Unix(token.expiry, 0).UTC()
 	answer := map[string]string{"access_token": token.value, "resource": q.Get("resource"), "token_type": "Bearer"}
-	if version == "2017-09-01" {
+	switch {
+	case strings.HasPrefix(r.URL.Path, azureMLPath):
+		answer["expires_on"] = decimal(token.expiry) // MSAL takes no date with a zone
+	case version == "2017-09-01":
 		answer["expires_on"] = expiry.Format("01/02/2006 15:04:05 -07:00") // as on Linux; Windows writes 1/2/2006 3:04:05 PM
-	} else {
+	default:
 		answer["expires_on"], answer["client_id"] = decimal(token.expiry), m.ClientID
 	}
 	writeJSON(w, http.StatusOK, answer)

@@ -42,9 +42,11 @@ func (s *Sandbox) HostEnv(kind HostKind, dir string) ([]string, error) {
 		return s.vmEnv(), nil
 	case HostAppService:
 		return []string{"IDENTITY_ENDPOINT=" + base + appServicePath, "IDENTITY_HEADER=" + s.header}, nil
-	case HostAppService2017, HostAzureML:
-		env := []string{"MSI_ENDPOINT=" + base + appServicePath, "MSI_SECRET=" + s.header}
-		if m := s.assigned(); kind == HostAzureML && m != nil {
+	case HostAppService2017:
+		return []string{"MSI_ENDPOINT=" + base + appServicePath, "MSI_SECRET=" + s.header, "WEBSITE_SITE_NAME=sandbox"}, nil
+	case HostAzureML:
+		env := []string{"MSI_ENDPOINT=" + base + azureMLPath, "MSI_SECRET=" + s.header}
+		if m := s.assigned(); m != nil {
 			env = append(env, "DEFAULT_IDENTITY_CLIENT_ID="+m.ClientID)
 		}
 		return env, nil
