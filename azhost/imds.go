@@ -7,7 +7,6 @@ import (
 	"time"
 
 	keyless "github.com/keyless-id/keyless"
-	"github.com/keyless-id/keyless/internal/oauth"
 	"github.com/keyless-id/keyless/internal/wire"
 )
 
@@ -47,19 +46,9 @@ func judge(err error, elapsed time.Duration) wire.Verdict {
 	return wire.Verdict{Again: elapsed+e.RetryAfter < budget, After: e.RetryAfter}
 }
 
-func read(answer *wire.Answer, obtained time.Time) (keyless.Token, error) {
-	if answer.Status != http.StatusOK {
-		return keyless.Token{}, refusal(answer)
-	}
-	token, err := oauth.Token(answer.Body, obtained)
-	if err != nil {
-		return keyless.Token{}, oauth.Garbage(opManagedIdentity, answer, err)
-	}
-	return token, nil
-}
-
-func refusal(answer *wire.Answer) *keyless.Error {
-	e := oauth.Error(opManagedIdentity, answer)
+// imdsRefusal adds what a refusal by IMDS, or by an agent that speaks like it,
+// means.
+func imdsRefusal(e *keyless.Error, answer *wire.Answer, _ []string) {
 	if own := hint(answer.Status, strings.ToLower(e.Code+" "+e.Message)); own != "" && !strings.HasPrefix(e.Code, "AADSTS") {
 		e.Hint = own
 	}
@@ -71,7 +60,6 @@ func refusal(answer *wire.Answer) *keyless.Error {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusBadRequest:
 		e.Temporary = false
 	}
-	return e
 }
 
 // hint is for the answers that people meet. IMDS gives them no codes of their own.

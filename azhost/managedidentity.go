@@ -2,16 +2,12 @@ package azhost
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
-	"time"
 
 	keyless "github.com/keyless-id/keyless"
-	"github.com/keyless-id/keyless/internal/hop"
 	"github.com/keyless-id/keyless/internal/wire"
 )
 
@@ -23,10 +19,8 @@ const (
 	imdsPath          = "metadata/identity/oauth2/token"
 	imdsVersion       = "2018-02-01"
 
-	// connectTimeout is for somebody to be there at all, answerTimeout for the
-	// answer: IMDS may have to ask Entra first.
-	connectTimeout = 2500 * time.Millisecond
-	answerTimeout  = 20 * time.Second
+	// metadataHeader shows that no web page's script asks.
+	metadataHeader = "Metadata"
 )
 
 var (
@@ -64,15 +58,9 @@ func (m ManagedIdentity) Validate() error {
 func (m ManagedIdentity) Token(ctx context.Context) (keyless.Token, error) {
 	address, err := m.address()
 	if err != nil {
-		return keyless.Token{}, &keyless.Error{Hop: keyless.HopSource, Op: opManagedIdentity, Err: err}
+		return keyless.Token{}, m.endpoint().wrong(err)
 	}
-	var token keyless.Token
-	started := time.Now()
-	err = backoff().Retry(ctx, func(ctx context.Context) (err error) {
-		token, err = m.try(ctx, address)
-		return err
-	}, func(err error) wire.Verdict { return judge(err, time.Since(started)) })
-	return token, err
+	return m.endpoint().get(ctx, address, metadataHeader, "true")
 }
 
 // Refresh asks again. IMDS knows neither claims challenges nor a way past its own
@@ -82,10 +70,10 @@ func (m ManagedIdentity) Refresh(ctx context.Context, _ keyless.Token, _ string)
 }
 
 func (m ManagedIdentity) address() (string, error) {
-	if m.Resource == "" || strings.ContainsFunc(m.Resource, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", fmt.Errorf("resource %q: want the App ID URI that the token is for", wire.Quote(m.Resource))
+	if err := checkResource(m.Resource); err != nil {
+		return "", err
 	}
-	selector, err := m.selector()
+	chosen, err := selector(map[string]string{"client_id": m.ClientID, "object_id": m.ObjectID, "msi_res_id": m.ResourceID})
 	if err != nil {
 		return "", err
 	}
@@ -98,91 +86,23 @@ func (m ManagedIdentity) address() (string, error) {
 		return "", fmt.Errorf("endpoint: %w", err)
 	}
 	address := base.JoinPath(imdsPath)
-	selector.Set("api-version", imdsVersion)
-	selector.Set("resource", m.Resource)
-	address.RawQuery = selector.Encode()
+	address.RawQuery = query(imdsVersion, m.Resource, chosen)
 	return address.String(), nil
 }
 
-// selector is spelled as IMDS wants it; other hosts differ.
-func (m ManagedIdentity) selector() (url.Values, error) {
-	values := url.Values{}
-	for name, value := range map[string]string{"client_id": m.ClientID, "object_id": m.ObjectID, "msi_res_id": m.ResourceID} {
-		if value != "" {
-			values.Set(name, value)
-		}
+// query is what IMDS and its likes are asked, with the selector as the host
+// spells it.
+func query(version, resource string, selector map[string]string) string {
+	values := url.Values{"api-version": {version}, "resource": {resource}}
+	for name, value := range selector {
+		values.Set(name, value)
 	}
-	if len(values) > 1 {
-		return nil, errors.New("more than one of client id, object id and resource id; want at most one")
-	}
-	return values, nil
+	return values.Encode()
 }
 
-var (
-	errAbsent = errors.New("nobody is there")
-	errSilent = fmt.Errorf("connected, but no answer within %s", answerTimeout)
-)
-
-func (m ManagedIdentity) try(ctx context.Context, address string) (keyless.Token, error) {
-	patient, stop := m.patience(ctx)
-	defer stop()
-	request, err := http.NewRequestWithContext(patient, http.MethodGet, address, nil)
-	if err != nil {
-		return keyless.Token{}, &keyless.Error{Hop: keyless.HopSource, Op: opManagedIdentity, Err: err}
-	}
-	request.Header.Set("Metadata", "true") // shows that no web page's script asks
-	request.Header.Set("Accept", "application/json")
-	obtained := time.Now()
-	answer, err := wire.Do(m.client(), request)
-	switch {
-	case err == nil:
-		return read(answer, obtained)
-	case ctx.Err() == nil && patient.Err() != nil:
-		return keyless.Token{}, absent(request.URL.Host, context.Cause(patient))
-	case ctx.Err() == nil && (wire.Refused(err) || timedOut(err)):
-		return keyless.Token{}, absent(request.URL.Host, cause(err))
-	}
-	return keyless.Token{}, hop.Failed(keyless.HopSource, opManagedIdentity, err)
-}
-
-// patience returns a context that ends soon while there is no connection, and
-// much later once there is one.
-func (m ManagedIdentity) patience(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	nobody := time.AfterFunc(connectTimeout, func() { cancel(errAbsent) })
-	silent := time.AfterFunc(answerTimeout, func() { cancel(errSilent) })
-	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { nobody.Stop() }}
-	return httptrace.WithClientTrace(ctx, trace), func() {
-		nobody.Stop()
-		silent.Stop()
-		cancel(nil)
-	}
-}
-
-func (m ManagedIdentity) client() *http.Client {
-	if m.Client != nil {
-		return m.Client
-	}
-	return wire.Local()
-}
-
-func timedOut(err error) bool {
-	var timeout interface{ Timeout() bool }
-	return errors.As(err, &timeout) && timeout.Timeout()
-}
-
-func cause(err error) error {
-	var outer *wire.Error
-	if errors.As(err, &outer) {
-		return outer.Err
-	}
-	return err
-}
-
-// absent is temporary because the service may come up later than the program.
-func absent(host string, err error) *keyless.Error {
-	return &keyless.Error{
-		Hop: keyless.HopSource, Op: opManagedIdentity, Code: codeAbsent, Err: &wire.Error{Host: host, Err: err}, Temporary: true,
-		Hint: "no instance metadata service answers; is this an Azure VM? On App Service, Arc, AKS or a laptop choose that source instead; in a container, allow the way to " + host,
+func (m ManagedIdentity) endpoint() endpoint {
+	return endpoint{
+		op: opManagedIdentity, client: orClient(m.Client, wire.Local), refuse: imdsRefusal,
+		absent: "no instance metadata service answers; is this an Azure VM? On App Service, Arc, AKS or a laptop choose that source instead; in a container, allow the way to HOST",
 	}
 }

@@ -57,8 +57,13 @@ func source(f *far) azhost.ManagedIdentity {
 
 func wantError(t *testing.T, err error, text string, temporary bool) keyless.Error {
 	t.Helper()
+	return wantErrorOf(t, err, "managed identity", text, temporary)
+}
+
+func wantErrorOf(t *testing.T, err error, op, text string, temporary bool) keyless.Error {
+	t.Helper()
 	var e *keyless.Error
-	if !errors.As(err, &e) || e.Hop != keyless.HopSource || e.Op != "managed identity" || e.Temporary != temporary {
+	if !errors.As(err, &e) || e.Hop != keyless.HopSource || e.Op != op || e.Temporary != temporary {
 		t.Errorf("error %v (%T), temporary want %v", err, err, temporary)
 		return keyless.Error{}
 	}

@@ -34,6 +34,10 @@ const (
 	DemoAppObjectID = "decaf000-0000-4000-8000-000000000032"
 	DemoAppSecret   = "demo~not-a-secret~0123456789abcdefghijk"
 
+	// A cluster's issuer and the service account that the application trusts.
+	DemoClusterIssuer  = "https://westeurope.oic.prod-aks.azure.com/" + DemoTenantID + "/c0de5000-0000-4000-8000-000000000051/"
+	DemoServiceAccount = "system:serviceaccount:demo:keyless"
+
 	DemoAccountID  = "111122223333"
 	DemoIssuer     = "https://sts.windows.net/" + DemoTenantID + "/"
 	DemoV2Issuer   = "https://login.microsoftonline.com/" + DemoTenantID + "/v2.0"
@@ -55,6 +59,7 @@ func Demo() World {
 		Host:     Host{Name: "vm-demo", Location: "westeurope", SubscriptionID: "00000000-0000-0000-0000-000000000001", ResourceGroup: "demo"},
 		Tenants:  []Tenant{demoTenant()},
 		Accounts: []Account{demoAccount()},
+		Issuers:  []Issuer{{URL: DemoClusterIssuer}},
 	}
 }
 
@@ -67,7 +72,10 @@ func demoTenant() Tenant {
 	apiV2 := api
 	apiV2.Name, apiV2.ClientID, apiV2.ObjectID = "aws-federation-v2", DemoV2APIClientID, DemoV2APIObjectID
 	apiV2.AppIDURI, apiV2.TokenVersion = DemoV2Audience, 2
-	app := App{Name: "deploy", ClientID: DemoAppClientID, ObjectID: DemoAppObjectID, Secrets: []AppSecret{{Value: DemoAppSecret}}}
+	app := App{
+		Name: "deploy", ClientID: DemoAppClientID, ObjectID: DemoAppObjectID, Secrets: []AppSecret{{Value: DemoAppSecret}},
+		FederatedCredentials: []FIC{{Issuer: DemoClusterIssuer, Subject: DemoServiceAccount, Audience: ExchangeAudience}},
+	}
 	return Tenant{
 		ID:   DemoTenantID,
 		Apps: []App{api, apiV2, app},

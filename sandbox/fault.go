@@ -101,12 +101,14 @@ func (s *Sandbox) writeFault(h Hop, f *Fault, w http.ResponseWriter, r *http.Req
 		s.writeEntraError(w, r, entraFault(f))
 	case Pipelines:
 		writeTFSError(w, pipelinesFault(f))
-	case IMDS:
+	case IMDS, Arc:
 		writeIMDSFault(w, f)
 	case EC2:
 		writeEC2Error(w, orStatus(f.Status, http.StatusInternalServerError))
 	case Container:
 		writeContainerError(w, orStatus(f.Status, http.StatusInternalServerError), f.Code, "The request was refused.")
+	case AppService:
+		writeAppServiceFault(w, f)
 	case STS:
 		writeSTSError(w, stsFault(f))
 	case S3:

@@ -22,6 +22,12 @@ const (
 	Pipelines Hop = "pipelines" // Azure DevOps, at the address of Entra
 	EC2       Hop = "ec2"       // the instance metadata service of AWS, at the address of IMDS
 	Container Hop = "container" // the credentials endpoint of ECS and EKS, there too
+
+	// AppService is the identity endpoint of App Service, Functions and Container
+	// Apps, and by their own paths those of the hosts that resemble them: Azure ML,
+	// Cloud Shell and Service Fabric.
+	AppService Hop = "appservice"
+	Arc        Hop = "arc" // the agent of Azure Arc; see Options.ArcTokenDir
 )
 
 // addressOf is the hop whose address h has.
@@ -36,10 +42,10 @@ func addressOf(h Hop) Hop {
 }
 
 // served returns the hops with an address.
-func served() [addresses]Hop { return [...]Hop{Entra, IMDS, STS, S3} }
+func served() [addresses]Hop { return [...]Hop{Entra, IMDS, STS, S3, AppService, Arc} }
 
 // addresses is how many hops have one.
-const addresses = 4
+const addresses = 6
 
 type hopState struct {
 	requests int
@@ -79,7 +85,10 @@ const maxRequest = 1 << 20
 // Handler returns the far side as an http.Handler; those that share an address share it.
 func (s *Sandbox) Handler(h Hop) http.Handler {
 	h = addressOf(h)
-	serve := map[Hop]http.HandlerFunc{Entra: s.serveEntra, IMDS: s.serveIMDS, STS: s.serveSTS, S3: s.serveS3}[h]
+	serve := map[Hop]http.HandlerFunc{
+		Entra: s.serveEntra, IMDS: s.serveIMDS, STS: s.serveSTS, S3: s.serveS3,
+		AppService: s.serveAppService, Arc: s.serveArc,
+	}[h]
 	if serve == nil {
 		return http.NotFoundHandler()
 	}

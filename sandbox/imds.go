@@ -85,42 +85,52 @@ func knownVersion(version string) bool {
 }
 
 func (s *Sandbox) serveIdentityToken(w http.ResponseWriter, q url.Values) {
-	requested := q.Get("resource")
-	if requested == "" {
-		s.refuseIMDS(w, imdsBad("invalid_request", "Required query variable 'resource' is missing")) // unverified wording
-		return
-	}
-	t, m, refusal := s.chooseIdentity(q)
+	m, token, refusal := s.identityToken(IMDS, q)
 	if refusal != nil {
 		s.refuseIMDS(w, refusal)
 		return
+	}
+	s.writeIdentityToken(w, m, q.Get("resource"), token)
+}
+
+// identityToken is what the endpoints of all hosts do once they believe the
+// caller; the selectors have the names that the metadata service gives them.
+func (s *Sandbox) identityToken(h Hop, q url.Values) (hosted, cachedToken, *imdsError) {
+	requested := q.Get("resource")
+	if requested == "" {
+		return hosted{}, cachedToken{}, imdsBad("invalid_request", "Required query variable 'resource' is missing") // unverified wording
+	}
+	t, m, refusal := s.chooseIdentity(q)
+	if refusal != nil {
+		return hosted{}, cachedToken{}, refusal
 	}
 	p := principal{clientID: m.ClientID, objectID: m.ObjectID, acr: "2", identity: m}
 	resource, found := t.resource(requested)
 	switch {
 	case !found:
-		s.refuseIMDS(w, imdsBad("invalid_resource", "AADSTS500011: %s", unknownResource(requested, t).message))
-		return
+		return hosted{}, cachedToken{}, imdsBad("invalid_resource", "AADSTS500011: %s", unknownResource(requested, t).message)
 	case !resource.admits(p):
-		s.refuseIMDS(w, imdsBad("invalid_grant", "AADSTS501051: %s", notAssigned(p, resource).message)) // unverified: the error member
-		return
+		return hosted{}, cachedToken{}, imdsBad("invalid_grant", "AADSTS501051: %s", notAssigned(p, resource).message) // unverified: the error member
 	}
-	token, err := s.tokens.get(m.ObjectID+"|"+requested, s.now(IMDS), func() (cachedToken, error) {
+	token, err := s.tokens.get(m.ObjectID+"|"+requested, s.now(h), func() (cachedToken, error) {
 		claims := s.claimsFor(t, p, resource)
 		signed, err := s.signEntra(claims)
 		return cachedToken{signed, claims["nbf"].(int64), claims["exp"].(int64)}, err
 	})
 	if err != nil {
-		writeIMDSError(w, &imdsError{http.StatusInternalServerError, "unknown", "Failed to retrieve token from the Active directory."})
-		return
+		return hosted{}, cachedToken{}, &imdsError{http.StatusInternalServerError, "unknown", "Failed to retrieve token from the Active directory."}
 	}
-	s.record(Event{Hop: IMDS, Op: "token", Outcome: "ok", Details: map[string]string{"identity": m.Name, "resource": printable(requested)}})
-	s.writeIdentityToken(w, hosted{m, t}, requested, token)
+	s.record(Event{Hop: h, Op: "token", Outcome: "ok", Details: map[string]string{"identity": m.Name, "resource": printable(requested)}})
+	return hosted{m, t}, token, nil
 }
 
 // writeIdentityToken sends every value as a string, which the token endpoint of
 // Entra does not.
 func (s *Sandbox) writeIdentityToken(w http.ResponseWriter, m hosted, resource string, token cachedToken) {
+	writeJSON(w, http.StatusOK, s.identityAnswer(m, resource, token))
+}
+
+func (s *Sandbox) identityAnswer(m hosted, resource string, token cachedToken) map[string]string {
 	left := decimal(token.expiry - s.now(IMDS).Unix())
 	answer := map[string]string{
 		"access_token": token.value, "client_id": m.ClientID, "token_type": "Bearer", "resource": resource,
@@ -130,7 +140,7 @@ func (s *Sandbox) writeIdentityToken(w http.ResponseWriter, m hosted, resource s
 	if m.tenant.RefreshIn > 0 {
 		answer["refresh_in"] = decimal(int64(m.tenant.RefreshIn / time.Second))
 	}
-	writeJSON(w, http.StatusOK, answer)
+	return answer
 }
 
 // chooseIdentity applies the selectors. Without one the system-assigned identity

@@ -27,8 +27,8 @@ type network struct {
 
 // Listen opens one http and one https address for every far side. addr is
 // host:port or empty, which means 127.0.0.1:0. With port 0 the system chooses
-// all ports; otherwise they follow each other: Entra, IMDS, STS, S3, then the
-// https twins in the same order. An address that other machines reach is
+// all ports; otherwise they follow each other: Entra, IMDS, STS, S3, App Service,
+// Arc, then the https twins in the same order. An address that other machines reach is
 // refused unless Options.AllowNonLoopback: anyone there could become anyone.
 func (s *Sandbox) Listen(addr string) error {
 	host, port, err := splitAddress(addr)
@@ -116,8 +116,10 @@ func (s *Sandbox) start(listener net.Listener, h Hop, secure bool) {
 	}()
 }
 
-// Close ends what Listen started. A sandbox that never listened needs no Close.
+// Close ends what Listen started and removes the challenge files of Arc. A sandbox
+// that never listened and plays no Arc needs no Close.
 func (s *Sandbox) Close() error {
+	s.arc.close()
 	n := &s.network
 	n.mu.Lock()
 	servers := n.servers

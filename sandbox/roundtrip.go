@@ -98,6 +98,9 @@ func (s *Sandbox) handlerFor(u *url.URL) http.Handler {
 	if s.playsIssuer(u) {
 		return http.HandlerFunc(s.serveIssuer)
 	}
+	if h, found := hostHop(u.Host); found {
+		return s.Handler(h)
+	}
 	if h, found := realHop(u.Hostname()); found {
 		return s.Handler(h)
 	}
@@ -114,6 +117,24 @@ func isEntraHost(host string) bool {
 		return true
 	}
 	return false
+}
+
+// Where hosts offer their identities on loopback: a Container App, and the agent
+// of Azure Arc.
+const (
+	appServiceHost = "localhost:42356"
+	arcHost        = "127.0.0.1:40342"
+)
+
+// hostHop says which far side an address on loopback belongs to.
+func hostHop(host string) (Hop, bool) {
+	switch host {
+	case appServiceHost:
+		return AppService, true
+	case arcHost, "localhost:40342":
+		return Arc, true
+	}
+	return "", false
 }
 
 // realHop says which far side a real host name belongs to.

@@ -29,6 +29,11 @@ type Options struct {
 	// AllowNonLoopback lets Listen use an address that other machines reach.
 	AllowNonLoopback bool
 
+	// ArcTokenDir is the existing folder that the agent of Azure Arc writes its
+	// challenge files to. On a real machine it is /var/opt/azcmagent/tokens, and
+	// clients that were not written here look nowhere else. Empty: no agent.
+	ArcTokenDir string
+
 	// IssuerCAs are trusted when the keys of an https issuer on loopback are
 	// fetched; nil: those of the system.
 	IssuerCAs *x509.CertPool
@@ -53,6 +58,8 @@ type Sandbox struct {
 	sessions sessionStore
 	tokens   tokenCache
 	metadata metadataTokens
+	arc      challenges
+	header   string // IDENTITY_HEADER and MSI_SECRET
 	network  network
 
 	mu     sync.Mutex
@@ -74,6 +81,7 @@ func New(w World, opts Options) (*Sandbox, error) {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	s := &Sandbox{options: opts, index: index, started: opts.Now(), outside: opts.transport(), hops: map[Hop]*hopState{}}
+	s.header, s.arc.dir = randomText(24), opts.ArcTokenDir
 	s.index.defaultHost(w.Host)
 	return s, nil
 }

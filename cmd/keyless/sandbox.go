@@ -41,9 +41,9 @@ func newSandbox(p *program) *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.sandbox(cmd.Context(), st) },
 	}
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&st.listen, "listen", "127.0.0.1:0", "loopback `address`; with a port other than 0 the eight ports from there on are used")
+	flags.StringVar(&st.listen, "listen", "127.0.0.1:0", "loopback `address`; with a port other than 0 the twelve ports from there on are used")
 	flags.StringVar(&st.dir, "dir", "", "`folder` to make and write the files to; a temporary one if not set, removed at the end")
-	flags.StringArrayVar(&st.faults, "fault", nil, "break a far side, for example 'sts: {status: 503, times: 2}'; hops entra, keys, imds, sts, s3; fields delay, reset, status, code, body, retry_after, truncate, times, skew. May be repeated.")
+	flags.StringArrayVar(&st.faults, "fault", nil, "break a far side, for example 'sts: {status: 503, times: 2}'; hops entra, keys, imds, appservice, arc, sts, s3; fields delay, reset, status, code, body, retry_after, truncate, times, skew. May be repeated.")
 	flags.BoolVar(&st.verbose, "verbose", false, "log every request to stderr")
 	cmd.AddCommand(newSandboxExec(p, &st))
 	return cmd
@@ -176,7 +176,7 @@ func (g *playground) breakHop(text string) error {
 		return fmt.Errorf("--fault %q: %w", text, err)
 	}
 	for hop, f := range faults {
-		if !slices.Contains([]sandbox.Hop{sandbox.Entra, sandbox.Keys, sandbox.IMDS, sandbox.STS, sandbox.S3}, hop) {
+		if !slices.Contains([]sandbox.Hop{sandbox.Entra, sandbox.Keys, sandbox.IMDS, sandbox.AppService, sandbox.Arc, sandbox.STS, sandbox.S3}, hop) {
 			return fmt.Errorf("--fault: unknown hop %q", hop)
 		}
 		g.SetSkew(hop, f.Skew)

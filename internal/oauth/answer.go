@@ -23,7 +23,7 @@ type answer struct {
 	AccessToken string  `json:"access_token"`
 	TokenType   string  `json:"token_type"`
 	ExpiresIn   *number `json:"expires_in"`
-	ExpiresOn   *number `json:"expires_on"`
+	ExpiresOn   *moment `json:"expires_on"`
 	RefreshIn   *number `json:"refresh_in"`
 }
 
@@ -40,6 +40,36 @@ func (n *number) UnmarshalJSON(raw []byte) error {
 	}
 	*n = number(value)
 	return nil
+}
+
+// moment is a number of seconds since 1970, or a date: App Service's old endpoint
+// and some others spell expires_on as their platform spells dates.
+type moment int64
+
+// dateLayouts are those seen in the field; without a zone they are UTC. Go reads
+// days, months and hours of one digit or two by all of them.
+var dateLayouts = [...]string{ //nolint:gochecknoglobals // a constant in all but name
+	"1/2/2006 15:04:05 -07:00",
+	"1/2/2006 3:04:05 PM -07:00",
+	"1/2/2006 15:04:05 PM -07:00", // "13:00:00 PM" is in Microsoft's own examples
+	"1/2/2006 15:04:05",
+	"2006-01-02 15:04:05",
+	time.RFC3339,
+}
+
+func (m *moment) UnmarshalJSON(raw []byte) error {
+	var seconds number
+	if seconds.UnmarshalJSON(raw) == nil {
+		*m = moment(seconds)
+		return nil
+	}
+	for _, layout := range dateLayouts {
+		if at, err := time.Parse(layout, strings.Trim(string(raw), `"`)); err == nil {
+			*m = moment(at.Unix())
+			return nil
+		}
+	}
+	return errNumber
 }
 
 // Token reads the answer to a request made at obtained. The token itself is

@@ -68,6 +68,34 @@ func TestWhatIsNoTokenIsRefusedAndNotQuoted(t *testing.T) {
 	}
 }
 
+func TestEveryDateThatPlatformsWrite(t *testing.T) {
+	for text, want := range map[string]time.Time{
+		`"01/02/2026 13:04:05 +00:00"`:    time.Date(2026, 1, 2, 13, 4, 5, 0, time.UTC), // App Service of 2017 on Linux
+		`"1/2/2026 1:04:05 PM +00:00"`:    time.Date(2026, 1, 2, 13, 4, 5, 0, time.UTC), // the same on Windows
+		`"1/10/2026 12:04:05 AM +00:00"`:  time.Date(2026, 1, 10, 0, 4, 5, 0, time.UTC),
+		`"09/14/2026 00:00:00 PM +00:00"`: time.Date(2026, 9, 14, 12, 0, 0, 0, time.UTC), // Microsoft's own example
+		`"09/14/2026 13:00:00 PM +00:00"`: time.Date(2026, 9, 14, 13, 0, 0, 0, time.UTC),
+		`"01/02/2026 13:04:05 +02:00"`:    time.Date(2026, 1, 2, 11, 4, 5, 0, time.UTC),
+		`"01/02/2026 13:04:05"`:           time.Date(2026, 1, 2, 13, 4, 5, 0, time.UTC),
+		`"2026-01-02 13:04:05"`:           time.Date(2026, 1, 2, 13, 4, 5, 0, time.UTC),
+		`"2026-01-02T13:04:05Z"`:          time.Date(2026, 1, 2, 13, 4, 5, 0, time.UTC),
+		`"2026-01-02T13:04:05.7+01:00"`:   time.Date(2026, 1, 2, 12, 4, 5, 0, time.UTC),
+		`"1767359045"`:                    time.Unix(1767359045, 0),
+		`1767359045`:                      time.Unix(1767359045, 0),
+	} {
+		token, err := oauth.Token([]byte(`{"access_token":"a","expires_on":`+text+`}`), obtained)
+		if err != nil || !token.Expiry.Equal(want) {
+			t.Errorf("%s: %v, %v, want %v", text, token.Expiry, err, want)
+		}
+	}
+	for _, text := range []string{`"02-01-2026"`, `"13/13/2026 00:00:00"`, `"tomorrow"`, `""`, `true`, `{}`, `"hunter2"`} {
+		_, err := oauth.Token([]byte(`{"access_token":"a","expires_on":`+text+`}`), obtained)
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestDescriptionsOfAllKinds(t *testing.T) {
 	for name, c := range map[string]struct{ body, code, message string }{
 		"one line":       {`{"error":"e","error_description":"AADSTS90002: Tenant not found. Trace ID: a Correlation ID: b Timestamp: c"}`, "AADSTS90002", "Tenant not found."},
@@ -95,6 +123,7 @@ func FuzzTokenAnswer(f *testing.F) {
 	f.Add([]byte(`{"token_type":"Bearer","expires_in":3599,"access_token":"a.b.c","refresh_in":"1"}`), 200)
 	f.Add([]byte(`{"access_token":"a","expires_on":"1767272400"}`), 200)
 	f.Add([]byte(`{"error":"e","error_description":"AADSTS90002: x Trace ID: y","error_codes":[1]}`), 400)
+	f.Add([]byte(`{"access_token":"a","expires_on":"1/2/2026 1:04:05 PM +00:00"}`), 200)
 	f.Add([]byte("<html>"), 502)
 	f.Fuzz(func(t *testing.T, body []byte, status int) {
 		answer := &wire.Answer{Status: status, Header: http.Header{}, Body: body}

@@ -33,6 +33,11 @@ type Contract struct {
 	Answer http.Handler
 	// Cold is the number of requests for the first token; zero: one.
 	Cold int
+	// Challenge answers requests without an Authorization header, which count for
+	// nothing else; nil: the far side asks for no such thing.
+	Challenge http.Handler
+	// Refused is the number of requests for a refusal that stays; zero: as Cold.
+	Refused int
 	// Local says that the far side is this machine or its link: never to be asked
 	// through a proxy, while others are when the environment says so.
 	Local bool
@@ -69,6 +74,14 @@ func Run(t *testing.T, c Contract) {
 	c.failures(t)
 }
 
+// far is the far side as the source is to see it.
+func (c Contract) far(f *farSide) Far {
+	if c.Challenge == nil {
+		return Far{Client: &http.Client{Transport: f}}
+	}
+	return Far{Client: &http.Client{Transport: &challenger{c.Challenge, f}}}
+}
+
 // good is the far side in good order.
 func (c Contract) good() *farSide {
 	if c.Answer == nil {
@@ -80,7 +93,7 @@ func (c Contract) good() *farSide {
 func (c Contract) cold(t *testing.T) {
 	t.Helper()
 	far, want := c.good(), max(c.Cold, 1)
-	token, err := c.New(far.far()).Token(t.Context())
+	token, err := c.New(c.far(far)).Token(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +108,7 @@ func (c Contract) cold(t *testing.T) {
 func (c Contract) address(t *testing.T) {
 	t.Helper()
 	far := c.good()
-	if _, err := c.New(far.far()).Token(t.Context()); err != nil {
+	if _, err := c.New(c.far(far)).Token(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, request := range far.seen() {
@@ -112,7 +125,7 @@ func (c Contract) canceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(300*time.Millisecond, cancel)
 	started := time.Now()
-	_, err := c.New(silent().far()).Token(ctx)
+	_, err := c.New(c.far(silent())).Token(ctx)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want one that wraps context.Canceled", err)
 	}
@@ -144,7 +157,7 @@ func (c Contract) withDeadline(t *testing.T, far *farSide, limit time.Duration) 
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	started := time.Now()
-	_, err := c.New(far.far()).Token(ctx)
+	_, err := c.New(c.far(far)).Token(ctx)
 	if took := time.Since(started); took > limit {
 		t.Errorf("returned after %s with a deadline of %s", took, limit)
 	}
@@ -156,7 +169,7 @@ func (c Contract) ended(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	far := silent()
-	if _, err := c.New(far.far()).Token(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := c.New(c.far(far)).Token(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want one that wraps context.Canceled", err)
 	}
 	if got := len(far.seen()); got > 1 {
@@ -172,7 +185,7 @@ func (c Contract) redirect(t *testing.T) {
 			response.Header.Set("Location", "https://elsewhere.example/token")
 			return response, nil
 		}}
-		_, err := c.New(far.far()).Token(t.Context())
+		_, err := c.New(c.far(far)).Token(t.Context())
 		c.check(t, err)
 		for _, request := range far.seen() {
 			if request.host == "elsewhere.example" {
@@ -191,7 +204,7 @@ func (c Contract) bounded(t *testing.T) {
 		response.Body, response.ContentLength = body, -1
 		return response, nil
 	}}
-	_, err := c.New(far.far()).Token(t.Context())
+	_, err := c.New(c.far(far)).Token(t.Context())
 	c.check(t, err)
 	if tries := len(far.seen()); body.total() > tries*most {
 		t.Errorf("read %d bytes in %d requests", body.total(), tries)
@@ -200,7 +213,7 @@ func (c Contract) bounded(t *testing.T) {
 
 func (c Contract) crowd(t *testing.T) {
 	t.Helper()
-	source := c.New(c.good().far())
+	source := c.New(c.far(c.good()))
 	errs := make(chan error, 50)
 	for range cap(errs) {
 		go func() {
@@ -225,7 +238,7 @@ func (c Contract) recovers(t *testing.T) {
 		}
 		return good.answer(r, seen)
 	}}
-	if _, err := c.New(far.far()).Token(t.Context()); err != nil {
+	if _, err := c.New(c.far(far)).Token(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
@@ -241,7 +254,7 @@ func throttled(seconds string) *farSide {
 func (c Contract) retryAfter(t *testing.T) {
 	t.Helper()
 	far := throttled("7")
-	_, err := c.New(far.far()).Token(t.Context())
+	_, err := c.New(c.far(far)).Token(t.Context())
 	if e := c.check(t, err); e.RetryAfter != 7*time.Second || !e.Temporary {
 		t.Errorf("RetryAfter %s, Temporary %v", e.RetryAfter, e.Temporary)
 	}
@@ -260,7 +273,7 @@ func (c Contract) longRetryAfter(t *testing.T) {
 		t.Errorf("RetryAfter %s, want 20s", e.RetryAfter)
 	}
 	started := time.Now()
-	_, err = c.New(throttled("3600").far()).Token(t.Context())
+	_, err = c.New(c.far(throttled("3600"))).Token(t.Context())
 	if e := c.check(t, err); e.RetryAfter != time.Hour || time.Since(started) > 2*time.Minute {
 		t.Errorf("RetryAfter %s, want 1h; returned after %s", e.RetryAfter, time.Since(started))
 	}

@@ -51,7 +51,7 @@ func (c Contract) failures(t *testing.T) {
 					}
 					return reply(r, a.status, a.kind, a.body(seen)), nil
 				}}
-				_, err := c.New(far.far()).Token(t.Context())
+				_, err := c.New(c.far(far)).Token(t.Context())
 				if e := c.check(t, err); e.Temporary != a.temporary {
 					t.Errorf("Temporary is %v: %v", e.Temporary, err)
 				}
@@ -79,7 +79,7 @@ func (c Contract) half(r *http.Request, seen request, kind string) (*http.Respon
 // checkTries demands that only what may pass is asked again.
 func (c Contract) checkTries(t *testing.T, tries int, temporary bool) {
 	t.Helper()
-	most := max(c.Cold, 1)
+	most := max(c.Cold, c.Refused, 1)
 	switch {
 	case temporary && tries < 2:
 		t.Error("not tried again")
@@ -93,7 +93,7 @@ func (c Contract) broken(t *testing.T) {
 	far := &farSide{answer: func(_ *http.Request, seen request) (*http.Response, error) {
 		return nil, fmt.Errorf("reading from %s: %w", strings.ToUpper(seen.host), io.ErrUnexpectedEOF)
 	}}
-	_, err := c.New(far.far()).Token(t.Context())
+	_, err := c.New(c.far(far)).Token(t.Context())
 	if e := c.check(t, err); !e.Temporary {
 		t.Error("not temporary")
 	}

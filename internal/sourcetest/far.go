@@ -58,8 +58,22 @@ func (f *farSide) seen() []request {
 	return append([]request(nil), f.requests...)
 }
 
-// far is the same for sources.
-func (f *farSide) far() Far { return Far{Client: &http.Client{Transport: f}} }
+// challenger is a far side that does not listen to who has not met its challenge.
+type challenger struct {
+	challenge http.Handler
+	far       *farSide
+}
+
+// RoundTrip is part of http.RoundTripper.
+func (c *challenger) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	if r.Header.Get("Authorization") == "" {
+		return serve(c.challenge, r, ""), nil
+	}
+	return c.far.RoundTrip(r)
+}
 
 func reply(r *http.Request, status int, kind, body string) *http.Response {
 	return &http.Response{

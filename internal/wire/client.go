@@ -55,6 +55,19 @@ var Local = sync.OnceValue(func() *http.Client { //nolint:gochecknoglobals // on
 	}}
 })
 
+// Near is like [Local] for endpoints that the platform names in the environment: those
+// of App Service and Service Fabric may be on private addresses (unverified).
+var Near = sync.OnceValue(func() *http.Client { //nolint:gochecknoglobals // one pool of connections for the process
+	return &http.Client{Transport: NearTransport()}
+})
+
+// NearTransport returns a transport without a proxy that refuses to connect to
+// anything but loopback, link-local and private addresses.
+func NearTransport() *http.Transport {
+	dialer := &net.Dialer{Timeout: localTimeout, Control: onlyNear}
+	return &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 16, IdleConnTimeout: 30 * time.Second}
+}
+
 // proxy never sends what is meant for this machine through a proxy, whatever
 // NO_PROXY says.
 func proxy(request *http.Request) (*url.URL, error) {
@@ -64,7 +77,7 @@ func proxy(request *http.Request) (*url.URL, error) {
 	return http.ProxyFromEnvironment(request)
 }
 
-// ErrNotLocal is what the client of [Local] says of any other address.
+// ErrNotLocal is what the clients of [Local] and [Near] say of any other address.
 var ErrNotLocal = errors.New("not a loopback or link-local address")
 
 func onlyLocal(_, address string, _ syscall.RawConn) error {
@@ -76,6 +89,22 @@ func onlyLocal(_, address string, _ syscall.RawConn) error {
 		return ErrNotLocal
 	}
 	return nil
+}
+
+func onlyNear(_, address string, _ syscall.RawConn) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	if !isNear(host) {
+		return ErrNotLocal
+	}
+	return nil
+}
+
+func isNear(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return isLocalName(host) || err == nil && address.Unmap().IsPrivate()
 }
 
 func isLocalName(host string) bool {
@@ -95,7 +124,12 @@ func isAWSLocal(address netip.Addr) bool {
 
 // Endpoint parses the base address of a far side. It must be https, or http to a
 // loopback or link-local address, without user, query or fragment.
-func Endpoint(address string) (*url.URL, error) {
+func Endpoint(address string) (*url.URL, error) { return endpoint(address, isLocalName) }
+
+// NearEndpoint is [Endpoint] for [Near]: it allows http to private addresses too.
+func NearEndpoint(address string) (*url.URL, error) { return endpoint(address, isNear) }
+
+func endpoint(address string, plainAllowed func(host string) bool) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, fmt.Errorf("address %q: not a URL", Quote(address))
@@ -103,7 +137,7 @@ func Endpoint(address string) (*url.URL, error) {
 	switch {
 	case u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return nil, fmt.Errorf("address %q: want https://host[:port][/path] and nothing else", u.Redacted())
-	case u.Scheme == "https", u.Scheme == "http" && isLocalName(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && plainAllowed(u.Hostname()):
 		return u, nil
 	case u.Scheme == "http":
 		return nil, fmt.Errorf("address %q: plain http is for loopback and link-local addresses only", u.Redacted())
