@@ -99,6 +99,9 @@ func (b *builder) source(client *http.Client) (keyless.TokenSource, error) {
 	if identity := b.Source.ManagedIdentity; identity != nil {
 		return b.managedIdentity(identity)
 	}
+	if host := b.Source.Auto; host != nil {
+		return b.auto(host), nil
+	}
 	if connection := b.Source.AzurePipelines; connection != nil {
 		return b.pipelines(connection, client)
 	}

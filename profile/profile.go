@@ -35,11 +35,19 @@ type Profile struct {
 
 // Source has exactly one field set.
 type Source struct {
+	Auto            *Auto            `yaml:"auto" doc:"Whatever the host offers: App Service, Functions, Container Apps, a pod in AKS, Azure Arc, a VM, and what resembles them."`
 	ManagedIdentity *ManagedIdentity `yaml:"managed_identity" doc:"The managed identity of an Azure VM or scale set."`
 	ClientSecret    *ClientSecret    `yaml:"client_secret" doc:"An app registration with a client secret."`
 	Certificate     *Certificate     `yaml:"certificate" doc:"An app registration with a certificate."`
 	AssertionFile   *AssertionFile   `yaml:"assertion_file" doc:"An app registration or managed identity that trusts the issuer of a token in a file."`
 	AzurePipelines  *AzurePipelines  `yaml:"azure_pipelines" doc:"A service connection of the Azure Pipelines job that runs."`
+}
+
+// Auto is the host's own identity, unless one of the ids names another of its.
+type Auto struct {
+	ClientID   string `yaml:"client_id" doc:"Client id of a user-assigned identity."`
+	ObjectID   string `yaml:"object_id" doc:"Object (principal) id of a user-assigned identity."`
+	ResourceID string `yaml:"resource_id" doc:"ARM resource id of a user-assigned identity."`
 }
 
 // ManagedIdentity is the system-assigned identity, unless one of the ids names a

@@ -69,6 +69,7 @@ func (s *Selected) oneSource() error {
 		name string
 		is   bool
 	}{
+		{"auto", s.Source.Auto != nil},
 		{"managed_identity", s.Source.ManagedIdentity != nil},
 		{"client_secret", s.Source.ClientSecret != nil},
 		{"certificate", s.Source.Certificate != nil},
@@ -209,7 +210,10 @@ func (s *Selected) proof() error {
 	case source.AzurePipelines != nil && source.AzurePipelines.ServiceConnectionID == "":
 		return s.fail("source.azure_pipelines.service_connection_id", "it is resourceId in the connection's address in the portal", "is missing")
 	case source.ManagedIdentity != nil:
-		return s.oneSelector(source.ManagedIdentity)
+		m := source.ManagedIdentity
+		return s.oneSelector("source.managed_identity", m.ClientID, m.ObjectID, m.ResourceID)
+	case source.Auto != nil:
+		return s.oneSelector("source.auto", source.Auto.ClientID, source.Auto.ObjectID, source.Auto.ResourceID)
 	}
 	return nil
 }
@@ -224,15 +228,15 @@ func (s *Selected) certificates() error {
 	return nil
 }
 
-func (s *Selected) oneSelector(m *ManagedIdentity) error {
+func (s *Selected) oneSelector(path string, ids ...string) error {
 	set := 0
-	for _, id := range []string{m.ClientID, m.ObjectID, m.ResourceID} {
+	for _, id := range ids {
 		if id != "" {
 			set++
 		}
 	}
 	if set > 1 {
-		return s.fail("source.managed_identity", "keep one of client_id, object_id, resource_id", "names the identity more than once")
+		return s.fail(path, "keep one of client_id, object_id, resource_id", "names the identity more than once")
 	}
 	return nil
 }

@@ -252,25 +252,20 @@ func canonicalPath(u *url.URL, service string) string {
 	return uriEncode(uriEncode(path, false), false)
 }
 
-// canonicalQuery sorts by encoded name, then by encoded value.
+// canonicalQuery sorts by encoded name, then by encoded value. The zero byte between
+// them sorts before all that a name can go on with.
 func canonicalQuery(raw string) string {
-	var pairs [][2]string
+	var pairs []string
 	for _, part := range strings.Split(raw, "&") {
 		name, value, _ := strings.Cut(part, "=")
 		name, value = unescapeQuery(name), unescapeQuery(value)
 		if part == "" || name == "X-Amz-Signature" {
 			continue
 		}
-		pairs = append(pairs, [2]string{uriEncode(name, true), uriEncode(value, true)})
+		pairs = append(pairs, uriEncode(name, true)+"\x00"+uriEncode(value, true))
 	}
-	slices.SortFunc(pairs, func(a, b [2]string) int {
-		return strings.Compare(a[0]+"\x00"+a[1], b[0]+"\x00"+b[1])
-	})
-	texts := make([]string, len(pairs))
-	for i, pair := range pairs {
-		texts[i] = pair[0] + "=" + pair[1]
-	}
-	return strings.Join(texts, "&")
+	slices.Sort(pairs)
+	return strings.ReplaceAll(strings.Join(pairs, "&"), "\x00", "=")
 }
 
 // unescapeQuery reads + as a space, as servers do.

@@ -3,7 +3,6 @@
 package sigv4
 
 import (
-	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -138,24 +137,16 @@ func canonicalPath(u *url.URL, service string) string {
 }
 
 // canonicalQuery sorts by name, then by value, of which both are encoded strictly.
+// The zero byte between them sorts before all that a name can go on with.
 func canonicalQuery(u *url.URL) string {
-	var pairs [][2]string
+	var pairs []string
 	for name, values := range u.Query() {
 		for _, value := range values {
-			pairs = append(pairs, [2]string{escape(name, false), escape(value, false)})
+			pairs = append(pairs, escape(name, false)+"\x00"+escape(value, false))
 		}
 	}
-	slices.SortFunc(pairs, func(a, b [2]string) int {
-		return cmp.Or(strings.Compare(a[0], b[0]), strings.Compare(a[1], b[1]))
-	})
-	var b strings.Builder
-	for i, pair := range pairs {
-		if i > 0 {
-			b.WriteByte('&')
-		}
-		b.WriteString(pair[0] + "=" + pair[1])
-	}
-	return b.String()
+	slices.Sort(pairs)
+	return strings.ReplaceAll(strings.Join(pairs, "&"), "\x00", "=")
 }
 
 // escape encodes all but RFC 3986's unreserved characters.

@@ -102,7 +102,7 @@ func name(args, environ []string) string {
 
 // isRelevant errs on the safe side: a variable too many costs a millisecond.
 func isRelevant(variable string) bool {
-	for _, prefix := range []string{"AWS_", "AZURE_", "KEYLESS_", "XDG_", "IDENTITY_", "IMDS_", "MSI_", "SYSTEM_OIDCREQUESTURI=", "SYSTEM_ACCESSTOKEN=", "HOME=", "CACHE_DIRECTORY=", "LOCALAPPDATA="} {
+	for _, prefix := range []string{"AWS_", "AZURE_", "KEYLESS_", "XDG_", "IDENTITY_", "IMDS_", "MSI_", "DEFAULT_IDENTITY_CLIENT_ID=", "SYSTEM_OIDCREQUESTURI=", "SYSTEM_ACCESSTOKEN=", "HOME=", "CACHE_DIRECTORY=", "LOCALAPPDATA="} {
 		if strings.HasPrefix(variable, prefix) {
 			return true
 		}
