@@ -25,6 +25,9 @@ type Built struct {
 	// credentials: a cache's names for them.
 	SourceKey      string
 	CredentialsKey string
+	// Fleeting says that the token itself must not be kept on disk: it is good for a day
+	// and for everything that trusts its issuer.
+	Fleeting bool
 	// Attempt is a digest of what, besides the keys, decides whether asking works:
 	// secrets, and the files they are in.
 	Attempt string
@@ -61,7 +64,7 @@ func (s *Selected) Build(getenv func(string) string) (*Built, error) {
 	if err != nil {
 		return nil, err
 	}
-	built := &Built{Source: source, SourceKey: "token-" + filecache.Digest(b.answer)}
+	built := &Built{Source: source, Fleeting: s.Source.AzurePipelines != nil, SourceKey: "token-" + filecache.Digest(b.answer)}
 	if s.AWS != nil {
 		sts := b.webIdentity()
 		if built.Exchanger, err = b.exchanger(sts); err != nil {

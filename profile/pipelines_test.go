@@ -65,6 +65,9 @@ func TestAPipelinesJobReachesItsRole(t *testing.T) {
 		if allowed != (err == nil) || allowed && credentials.AccountID != "111122223333" {
 			t.Errorf("%s: %v", token, err)
 		}
+		if !built.Fleeting {
+			t.Error("the job's token may be kept on disk")
+		}
 		keys = append(keys, built.CredentialsKey)
 	}
 	if keys[0] == keys[1] {

@@ -41,6 +41,9 @@ func (p *program) token(ctx context.Context, c *choice, args []string, claims bo
 		return err
 	}
 	cache, warn := p.cache(c)
+	if built.Fleeting {
+		cache = nil
+	}
 	query := p.query(built.SourceKey, built.Attempt, warn)
 	query.Fetch = func(ctx context.Context) (filecache.Answer, error) { return fetchToken(ctx, built.Source) }
 	entry, err := cache.Get(ctx, query)
