@@ -11,8 +11,6 @@ require (
 	github.com/keyless-id/keyless v0.0.0
 )
 
-require github.com/go-jose/go-jose/v4 v4.1.8 // indirect
-
 require (
 	github.com/Azure/azure-sdk-for-go/sdk/internal v1.13.0 // indirect
 	github.com/AzureAD/microsoft-authentication-library-for-go v1.10.1 // indirect
