@@ -20,7 +20,7 @@ func (c *Cache) SetShortcut(name string, data []byte) error {
 		return err
 	}
 	defer unlock()
-	return writeFile(c.path(name+".shortcut"), c.path(name+".tmp"), data)
+	return writeHint(c.path(name+".shortcut"), c.path(name+".tmp"), data)
 }
 
 // sweepAfter is older than any answer can be of use: a token of a managed identity
