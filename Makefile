@@ -64,8 +64,8 @@ bench-cache: ## only: the in-process caches against the SDKs' own
 docs: ## regenerate the generated docs (CHECK=1: fail if that changes a file)
 	@scripts/docs.sh
 
-build: ## the stripped program in bin/keyless
-	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(OUT) ./cmd/keyless
+build: ## the stripped program in bin/keyless, without HTTP/2 (docs/adr/0010)
+	@CGO_ENABLED=0 go build -tags nethttpomithttp2 -trimpath -ldflags '-s -w' -o $(OUT) ./cmd/keyless
 
 tools: ## install the pinned linters into .tools/bin
 	@scripts/parts.sh linters

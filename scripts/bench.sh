@@ -11,8 +11,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 bin=$root/bench/out/bin
 
-build() { # DIR PACKAGE…: static and stripped, all contestants alike
-	(cd "$1" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$bin/" "${@:2}")
+build() { # DIR PACKAGE…: static, stripped and without HTTP/2, all contestants alike
+	(cd "$1" && CGO_ENABLED=0 go build -tags nethttpomithttp2 -trimpath -buildvcs=false -ldflags '-s -w' -o "$bin/" "${@:2}")
 }
 
 flags=(-bin "$bin" -venv "$root/.tools/venv")
