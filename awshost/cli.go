@@ -1,16 +1,14 @@
 package awshost
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"time"
 
 	keyless "github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/internal/command"
 	"github.com/keyless-id/keyless/internal/oauth"
-	"github.com/keyless-id/keyless/internal/wire"
 )
 
 const (
@@ -34,17 +32,13 @@ type CLI struct {
 
 // Credentials runs the AWS CLI. What it says on stderr is part of the error.
 func (c CLI) Credentials(ctx context.Context) (keyless.Credentials, error) {
-	ctx, cancel := context.WithTimeout(ctx, cliTimeout)
-	defer cancel()
-	command := c.command(ctx)
-	var out, complaint limited
-	command.Stdout, command.Stderr = &out, &complaint
 	obtained := time.Now()
-	if err := command.Run(); err != nil {
-		return keyless.Credentials{}, c.failed(ctx, err, complaint.String())
+	out, err := c.command().Output(ctx)
+	if err != nil {
+		return keyless.Credentials{}, c.failed(err)
 	}
 	var d document
-	if err := oauth.Decode(out.Bytes(), &d); err != nil {
+	if err := oauth.Decode(out, &d); err != nil {
 		return keyless.Credentials{}, wrong(opCLI, fmt.Errorf("its output: %w", err))
 	}
 	if d.Version != 1 {
@@ -57,7 +51,7 @@ func (c CLI) Credentials(ctx context.Context) (keyless.Credentials, error) {
 	return credentials, nil
 }
 
-func (c CLI) command(ctx context.Context) *exec.Cmd {
+func (c CLI) command() command.Command {
 	path := c.Path
 	if path == "" {
 		path = "aws"
@@ -66,37 +60,22 @@ func (c CLI) command(ctx context.Context) *exec.Cmd {
 	if c.Profile != "" {
 		arguments = append(arguments, "--profile", c.Profile)
 	}
-	command := exec.CommandContext(ctx, path, arguments...) //nolint:gosec // which program is what the configuration says
-	command.WaitDelay = time.Second
-	command.Env = append([]string(nil), c.Env...)
-	if c.Env == nil {
-		command.Env = command.Environ()
-	}
-	command.Env = append(command.Env, InsideCLI+"=1", "AWS_PAGER=")
-	return command
+	return command.Command{Path: path, Args: arguments, Env: c.Env, Set: []string{InsideCLI + "=1", "AWS_PAGER="}, Timeout: cliTimeout}
 }
 
-func (c CLI) failed(ctx context.Context, err error, complaint string) *keyless.Error {
+func (c CLI) failed(err error) *keyless.Error {
 	e := wrong(opCLI, err)
-	e.Message = wire.Quote(complaint)
+	var ended *command.Error
+	if errors.As(err, &ended) {
+		e.Message, e.Temporary = ended.Complaint, ended.TooLate
+	}
 	switch {
-	case ctx.Err() != nil:
-		e.Err, e.Temporary, e.Hint = ctx.Err(), true, "the AWS CLI did not answer in time; does it wait for somebody to sign in?"
-	case errors.Is(err, exec.ErrNotFound):
+	case e.Temporary:
+		e.Hint = "the AWS CLI did not answer in time; does it wait for somebody to sign in?"
+	case command.Missing(err):
 		e.Hint = "install version 2 of the AWS CLI, or choose another provider"
 	default:
 		e.Hint = "the AWS CLI has no credentials either; aws configure list says where it looks (export-credentials needs version 2)"
 	}
 	return e
-}
-
-// limited keeps the beginning of what is written to it.
-type limited struct{ bytes.Buffer }
-
-// Write never fails, so that the program is not stopped by it.
-func (l *limited) Write(p []byte) (int, error) {
-	if room := wire.MaxBody - l.Len(); room > 0 {
-		l.Buffer.Write(p[:min(room, len(p))])
-	}
-	return len(p), nil
 }
