@@ -2,10 +2,11 @@ package azhost
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,8 +17,9 @@ import (
 // Kind is a kind of host.
 type Kind string
 
-// The kinds of hosts.
+// The kinds of hosts, in the order in which they are looked for.
 const (
+	KindEnvironment      Kind = opEnvironment // an application whose secret or certificate the environment has
 	KindWorkloadIdentity Kind = opWorkloadIdentity
 	KindServiceFabric    Kind = opServiceFabric
 	KindAppService       Kind = opAppService // also Functions and Container Apps
@@ -25,7 +27,17 @@ const (
 	KindCloudShell       Kind = opCloudShell
 	KindArc              Kind = opArc
 	KindVM               Kind = opManagedIdentity // whatever has an instance metadata service
+
+	// A developer's machine, with the program that somebody is signed in with.
+	KindAzureCLI          Kind = "azure cli"
+	KindAzureDeveloperCLI Kind = "azure developer cli"
 )
+
+// Hosted lists the kinds of hosts that Azure gives an identity, as opposed to
+// applications and people.
+func Hosted() []Kind {
+	return []Kind{KindWorkloadIdentity, KindServiceFabric, KindAppService, KindAzureML, KindCloudShell, KindArc, KindVM}
+}
 
 const (
 	opDetect   = "detection"
@@ -41,6 +53,11 @@ type Detector struct {
 	Getenv func(name string) string // zero: an empty environment
 	Agent  string                   // the file that shows that Azure Arc connects the machine; zero: himds where its package puts it
 
+	// Only says what to look for, whatever else there is. Azure Arc or a virtual machine
+	// alone is taken for granted. Zero: what AZURE_TOKEN_CREDENTIALS names, as in
+	// Microsoft's own libraries, else everything.
+	Only []Kind
+
 	// Client is for the host's endpoint, here and in the source, but not for Service
 	// Fabric, which pins a certificate; zero: a shared one without a proxy, for this
 	// machine and what is near it.
@@ -50,11 +67,12 @@ type Detector struct {
 	Cloud *http.Client
 }
 
-// Detect looks where the program runs, by its environment, the files of Azure Arc
-// and, if these say nothing, by asking for the instance metadata service. The order
-// is that of Microsoft's own libraries: workload identity, then Service Fabric, App
-// Service, Azure ML, Cloud Shell, Azure Arc, virtual machine. It takes less than a
-// second.
+// Detect looks where the program runs, by its environment, the files of Azure Arc and,
+// if these say nothing, by asking for the instance metadata service. The order is that
+// of Microsoft's own libraries (DefaultAzureCredential): an application in the
+// environment, workload identity, Service Fabric, App Service, Azure ML, Cloud Shell,
+// Azure Arc, virtual machine, and the Azure CLIs of a developer. It takes less than a
+// second, and asks for no token.
 func Detect(ctx context.Context, getenv func(name string) string) (Detected, error) {
 	return Detector{Getenv: getenv}.Detect(ctx)
 }
@@ -83,45 +101,112 @@ func (d Detector) Detect(ctx context.Context) (Detected, error) {
 		d.Getenv = func(string) string { return "" }
 	}
 	look := &lookout{Detector: d}
-	for _, kind := range []func() (Kind, string){look.pod, look.identityEndpoint, look.msiEndpoint, look.agent} {
-		if kind, endpoint := kind(); kind != "" {
-			return look.found(kind, endpoint), nil
+	if err := look.narrow(); err != nil {
+		return Detected{}, err
+	}
+	for _, seek := range []func(context.Context) (Kind, string){
+		look.application, look.pod, look.identityEndpoint, look.msiEndpoint, look.agent, look.metadata, look.azureCLI, look.azureDeveloperCLI,
+	} {
+		if kind, endpoint := seek(ctx); look.wants(kind) {
+			return Detected{Kind: kind, Endpoint: endpoint, Why: look.why, detector: look.Detector}, nil
+		} else if kind != "" {
+			look.say("which makes it: %s, which is not looked for", kind)
 		}
 	}
-	endpoint := d.Getenv("AZURE_POD_IDENTITY_AUTHORITY_HOST")
-	if endpoint == "" {
-		endpoint = DefaultEndpoint
-	} else {
-		look.say("AZURE_POD_IDENTITY_AUTHORITY_HOST says where the instance metadata service is")
-	}
-	if err := look.probe(ctx, endpoint); err != nil {
-		return Detected{Why: look.why}, look.nothing(ctx, err)
-	}
-	return look.found(KindVM, endpoint), nil
+	return Detected{Why: look.why}, look.nothing(ctx)
 }
 
 // lookout gathers what was seen.
 type lookout struct {
 	Detector
-	why []string
+	why    []string
+	silent error // why the metadata service counts as absent
 }
 
 func (l *lookout) say(format string, args ...any) {
 	l.why = append(l.why, fmt.Sprintf(format, args...))
 }
 
-func (l *lookout) found(kind Kind, endpoint string) Detected {
-	return Detected{Kind: kind, Endpoint: endpoint, Why: l.why, detector: l.Detector}
+// wants reports whether the kind is looked for; no kind is not.
+func (l *lookout) wants(kind Kind) bool {
+	return kind != "" && (len(l.Only) == 0 || slices.Contains(l.Only, kind))
+}
+
+// alone reports whether the kind is the only one that is looked for.
+func (l *lookout) alone(kind Kind) bool { return len(l.Only) == 1 && l.Only[0] == kind }
+
+// tokenCredentials is the variable by which Microsoft's own libraries are narrowed.
+const tokenCredentials = "AZURE_TOKEN_CREDENTIALS"
+
+// narrow does what AZURE_TOKEN_CREDENTIALS says ("Credential chains in the Azure Identity
+// client library", Microsoft Learn), unless the caller has said it.
+func (l *lookout) narrow() error {
+	value := l.Getenv(tokenCredentials)
+	if value == "" || len(l.Only) > 0 {
+		return nil
+	}
+	switch strings.ToLower(value) {
+	case "prod":
+		l.Only = append([]Kind{KindEnvironment}, Hosted()...)
+	case "dev":
+		l.Only = []Kind{KindAzureCLI, KindAzureDeveloperCLI}
+	case "environmentcredential":
+		l.Only = []Kind{KindEnvironment}
+	case "workloadidentitycredential":
+		l.Only = []Kind{KindWorkloadIdentity}
+	case "managedidentitycredential":
+		l.Only = Hosted()[1:]
+	case "azureclicredential":
+		l.Only = []Kind{KindAzureCLI}
+	case "azuredeveloperclicredential":
+		l.Only = []Kind{KindAzureDeveloperCLI}
+	default:
+		return &keyless.Error{
+			Hop: keyless.HopSource, Op: opDetect, Code: codeNoHost, Message: fmt.Sprintf("%s=%q is not known", tokenCredentials, value),
+			Hint: "want dev, prod, or one of EnvironmentCredential, WorkloadIdentityCredential, ManagedIdentityCredential, AzureCLICredential, AzureDeveloperCLICredential",
+		}
+	}
+	l.say("%s=%s", tokenCredentials, value)
+	return nil
+}
+
+// needs says what shows that a host is of a kind, where something must.
+func (k Kind) needs() string {
+	switch k {
+	case KindEnvironment:
+		return "AZURE_TENANT_ID, AZURE_CLIENT_ID, and AZURE_CLIENT_SECRET or AZURE_CLIENT_CERTIFICATE_PATH"
+	case KindWorkloadIdentity:
+		return "AZURE_FEDERATED_TOKEN_FILE, AZURE_TENANT_ID and AZURE_CLIENT_ID, which the webhook sets in a pod with the label azure.workload.identity/use: \"true\""
+	case KindServiceFabric:
+		return "IDENTITY_ENDPOINT, IDENTITY_HEADER and IDENTITY_SERVER_THUMBPRINT"
+	case KindAppService:
+		return "IDENTITY_ENDPOINT and IDENTITY_HEADER, which the platform sets once an identity is switched on"
+	case KindAzureML:
+		return "MSI_ENDPOINT and MSI_SECRET"
+	case KindCloudShell:
+		return "MSI_ENDPOINT"
+	case KindAzureCLI:
+		return "the program az, and somebody who is signed in with it"
+	case KindAzureDeveloperCLI:
+		return "the program azd, and somebody who is signed in with it"
+	}
+	return ""
 }
 
 // nothing is temporary if it was the caller who had no time.
-func (l *lookout) nothing(ctx context.Context, err error) error {
-	e := &keyless.Error{
-		Hop: keyless.HopSource, Op: opDetect, Code: codeNoHost, Message: strings.Join(l.why, "; "), Err: err,
-		Hint: "nothing here gives the program an identity; is this a host in Azure whose managed identity is switched on? Elsewhere choose a source: client_secret, certificate or assertion_file",
+func (l *lookout) nothing(ctx context.Context) error {
+	if len(l.why) == 0 {
+		l.say("nothing of it is here")
 	}
-	if ctx.Err() != nil {
+	e := &keyless.Error{
+		Hop: keyless.HopSource, Op: opDetect, Code: codeNoHost, Message: strings.Join(l.why, "; "), Err: l.silent,
+		Hint: "nothing here gives the program an identity; is this a host in Azure whose managed identity is switched on? Elsewhere sign in (az login), or choose a source: client_secret, certificate, assertion_file, aws",
+	}
+	switch {
+	case ctx.Err() != nil:
 		e.Temporary, e.Hint = true, "the caller gave up before the host was found out"
+	case len(l.Only) == 1:
+		e.Op, e.Hint = string(l.Only[0]), "this source needs "+l.Only[0].needs()
 	}
 	return e
 }
@@ -147,7 +232,17 @@ func (l *lookout) set(names ...string) bool {
 	return false
 }
 
-func (l *lookout) pod() (Kind, string) {
+// application is whole, or it is left alone: half of it belongs to other kinds too.
+func (l *lookout) application(context.Context) (Kind, string) {
+	for _, proof := range []string{envSecret, envCertificate} {
+		if l.Getenv(proof) != "" && l.set("AZURE_TENANT_ID", "AZURE_CLIENT_ID", proof) {
+			return KindEnvironment, l.Getenv("AZURE_AUTHORITY_HOST")
+		}
+	}
+	return "", ""
+}
+
+func (l *lookout) pod(context.Context) (Kind, string) {
 	if l.Getenv("AZURE_FEDERATED_TOKEN_FILE") == "" {
 		return "", "" // the other two belong to applications as well
 	}
@@ -157,7 +252,7 @@ func (l *lookout) pod() (Kind, string) {
 	return KindWorkloadIdentity, l.Getenv("AZURE_AUTHORITY_HOST")
 }
 
-func (l *lookout) identityEndpoint() (Kind, string) {
+func (l *lookout) identityEndpoint(context.Context) (Kind, string) {
 	endpoint := l.Getenv("IDENTITY_ENDPOINT")
 	if endpoint == "" || l.Getenv("IDENTITY_HEADER") == "" {
 		return "", ""
@@ -170,7 +265,7 @@ func (l *lookout) identityEndpoint() (Kind, string) {
 	return KindAppService, endpoint
 }
 
-func (l *lookout) msiEndpoint() (Kind, string) {
+func (l *lookout) msiEndpoint(context.Context) (Kind, string) {
 	endpoint := l.Getenv("MSI_ENDPOINT")
 	switch {
 	case endpoint == "":
@@ -187,7 +282,7 @@ func (l *lookout) msiEndpoint() (Kind, string) {
 	return KindAzureML, endpoint
 }
 
-func (l *lookout) agent() (Kind, string) {
+func (l *lookout) agent(context.Context) (Kind, string) {
 	if (l.Getenv("IDENTITY_ENDPOINT") != "" || l.Getenv("IMDS_ENDPOINT") != "") && l.set("IDENTITY_ENDPOINT", "IMDS_ENDPOINT") {
 		return KindArc, l.Getenv("IDENTITY_ENDPOINT")
 	}
@@ -199,7 +294,52 @@ func (l *lookout) agent() (Kind, string) {
 		l.say("%s exists", agent)
 		return KindArc, DefaultArcEndpoint
 	}
+	if l.alone(KindArc) {
+		return KindArc, DefaultArcEndpoint
+	}
 	return "", ""
+}
+
+// metadata does not ask where it is known that there is a service, or that nobody
+// wants it.
+func (l *lookout) metadata(ctx context.Context) (Kind, string) {
+	if !l.wants(KindVM) {
+		return "", ""
+	}
+	endpoint := l.Getenv("AZURE_POD_IDENTITY_AUTHORITY_HOST")
+	if endpoint == "" {
+		endpoint = DefaultEndpoint
+	} else {
+		l.say("AZURE_POD_IDENTITY_AUTHORITY_HOST says where the instance metadata service is")
+	}
+	if l.alone(KindVM) {
+		return KindVM, endpoint
+	}
+	if l.silent = l.probe(ctx, endpoint); l.silent != nil {
+		return "", ""
+	}
+	return KindVM, endpoint
+}
+
+func (l *lookout) azureCLI(context.Context) (Kind, string) { return l.program(KindAzureCLI, "az") }
+
+func (l *lookout) azureDeveloperCLI(context.Context) (Kind, string) {
+	return l.program(KindAzureDeveloperCLI, "azd")
+}
+
+// program returns the path of the program as the endpoint. Whether somebody is signed in
+// with it shows when it is asked.
+func (l *lookout) program(kind Kind, name string) (Kind, string) {
+	if !l.wants(kind) {
+		return "", ""
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		l.say("%s is not installed", name)
+		return "", ""
+	}
+	l.say("%s is installed", path)
+	return kind, path
 }
 
 // probe asks for the metadata service without the header that it demands: any
@@ -224,104 +364,4 @@ func (l *lookout) probe(ctx context.Context, endpoint string) error {
 	}
 	l.say("the instance metadata service at %s answers (HTTP %d)", base.Host, answer.Status)
 	return nil
-}
-
-// errNoChoice is for hosts whose identity is given.
-var errNoChoice = errors.New("the identity cannot be chosen here: want no client id, object id or resource id")
-
-// Source returns what gets tokens for resource on this host.
-func (d Detected) Source(resource string, which Identity) (keyless.TokenSource, error) {
-	source, err := d.source(resource, d.choice(which))
-	if err == nil {
-		err = source.Validate()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", d.Kind, err)
-	}
-	return source, nil
-}
-
-// source is a token source that can look at itself.
-type source interface {
-	keyless.TokenSource
-	Validate() error
-}
-
-// choice adds what the environment chooses.
-func (d Detected) choice(which Identity) Identity {
-	if which != (Identity{}) {
-		return which
-	}
-	switch d.Kind {
-	case KindCloudShell, KindServiceFabric:
-		return which
-	}
-	id := d.env("AZURE_CLIENT_ID")
-	if id == "" && d.Kind == KindAzureML {
-		id = d.env("DEFAULT_IDENTITY_CLIENT_ID")
-	}
-	return Identity{ClientID: id}
-}
-
-func (d Detected) env(name string) string {
-	if d.detector.Getenv == nil {
-		return ""
-	}
-	return d.detector.Getenv(name)
-}
-
-func (d Detected) secret(name string) keyless.Secret { return keyless.NewSecret(d.env(name)) }
-
-func (d Detected) source(resource string, which Identity) (source, error) {
-	client := d.detector.Client
-	switch d.Kind {
-	case KindAppService:
-		app := AppService{
-			Resource: resource, ClientID: which.ClientID, ObjectID: which.ObjectID, ResourceID: which.ResourceID,
-			Endpoint: d.Endpoint, Header: d.secret("IDENTITY_HEADER"), Client: client,
-		}
-		if app.Header.IsZero() {
-			app.Header, app.Legacy = d.secret("MSI_SECRET"), true
-		}
-		return app, nil
-	case KindArc:
-		return Arc{
-			Resource: resource, ClientID: which.ClientID, ObjectID: which.ObjectID, ResourceID: which.ResourceID,
-			Endpoint: d.Endpoint, Client: client,
-		}, nil
-	case KindVM:
-		return ManagedIdentity{
-			Resource: resource, ClientID: which.ClientID, ObjectID: which.ObjectID, ResourceID: which.ResourceID,
-			Endpoint: d.Endpoint, Client: client,
-		}, nil
-	}
-	if which.ObjectID != "" || which.ResourceID != "" {
-		return nil, errors.New("object id or resource id; this host knows the client id only, or no choice at all")
-	}
-	return d.byClientID(resource, which.ClientID)
-}
-
-// byClientID is for hosts that know identities by their client id, or not at all.
-func (d Detected) byClientID(resource, clientID string) (source, error) {
-	switch d.Kind {
-	case KindWorkloadIdentity:
-		return WorkloadIdentity{
-			Resource: resource, TenantID: d.env("AZURE_TENANT_ID"), ClientID: clientID,
-			TokenFile: d.env("AZURE_FEDERATED_TOKEN_FILE"), Authority: d.Endpoint, Client: d.detector.Cloud,
-		}, nil
-	case KindAzureML:
-		return AzureML{Resource: resource, ClientID: clientID, Endpoint: d.Endpoint, Secret: d.secret("MSI_SECRET"), Client: d.detector.Client}, nil
-	}
-	if clientID != "" {
-		return nil, errNoChoice
-	}
-	switch d.Kind {
-	case KindCloudShell:
-		return CloudShell{Resource: resource, Endpoint: d.Endpoint, Client: d.detector.Client}, nil
-	case KindServiceFabric:
-		return ServiceFabric{
-			Resource: resource, Endpoint: d.Endpoint, Header: d.secret("IDENTITY_HEADER"), Thumbprint: d.env("IDENTITY_SERVER_THUMBPRINT"),
-		}, nil
-	}
-	return nil, errors.New("nothing was detected")
 }

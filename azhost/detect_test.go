@@ -53,6 +53,8 @@ func TestHostsAreLookedForInTheOrderOfMicrosoftsLibraries(t *testing.T) {
 		{map[string]string{"IDENTITY_SERVER_THUMBPRINT": "00"}, azhost.KindServiceFabric, "http://127.0.0.1:3", "IDENTITY_SERVER_THUMBPRINT: set"},
 		{map[string]string{"AZURE_FEDERATED_TOKEN_FILE": "/token"}, azhost.KindServiceFabric, "http://127.0.0.1:3", "but not AZURE_TENANT_ID"},
 		{map[string]string{"AZURE_TENANT_ID": tenantID, "AZURE_AUTHORITY_HOST": "https://a"}, azhost.KindWorkloadIdentity, "https://a", "AZURE_FEDERATED_TOKEN_FILE and AZURE_TENANT_ID and AZURE_CLIENT_ID: set"},
+		{map[string]string{"AZURE_CLIENT_CERTIFICATE_PATH": "/certificate"}, azhost.KindEnvironment, "https://a", "AZURE_CLIENT_CERTIFICATE_PATH: set"},
+		{map[string]string{"AZURE_CLIENT_SECRET": hunter2}, azhost.KindEnvironment, "https://a", "AZURE_CLIENT_SECRET: set"},
 	} {
 		maps.Copy(env, c.adds)
 		f := says(400, `{"error":"invalid_request","error_description":"Required metadata header not specified"}`)
@@ -73,7 +75,79 @@ func TestHostsAreLookedForInTheOrderOfMicrosoftsLibraries(t *testing.T) {
 	}
 }
 
+// Each line asks for one kind where the variables are those of another.
+func TestWhatIsNotWantedIsPassedOver(t *testing.T) {
+	t.Setenv("PATH", "")
+	app := map[string]string{"IDENTITY_ENDPOINT": "http://127.0.0.1:3", "IDENTITY_HEADER": hunter2}
+	for _, c := range []struct {
+		only     []azhost.Kind
+		narrow   string
+		endpoint string // empty: an error
+	}{
+		{only: nil, endpoint: "http://127.0.0.1:3"},
+		{only: []azhost.Kind{azhost.KindAppService}, endpoint: "http://127.0.0.1:3"},
+		{only: []azhost.Kind{azhost.KindArc}, endpoint: azhost.DefaultArcEndpoint},
+		{only: []azhost.Kind{azhost.KindVM}, endpoint: azhost.DefaultEndpoint},
+		{only: []azhost.Kind{azhost.KindWorkloadIdentity}},
+		{only: []azhost.Kind{azhost.KindEnvironment}},
+		{only: []azhost.Kind{azhost.KindServiceFabric}},
+		{only: []azhost.Kind{azhost.KindAzureCLI}},
+		{only: []azhost.Kind{azhost.KindArc, azhost.KindWorkloadIdentity}},
+		{narrow: "ManagedIdentityCredential", endpoint: "http://127.0.0.1:3"},
+		{narrow: "prod", endpoint: "http://127.0.0.1:3"},
+		{narrow: "workloadidentitycredential"},
+		{narrow: "EnvironmentCredential"},
+	} {
+		f := fails(syscall.ECONNREFUSED)
+		d := detector(app, f)
+		d.Only = c.only
+		d.Getenv = func(name string) string {
+			if name == "AZURE_TOKEN_CREDENTIALS" {
+				return c.narrow
+			}
+			return app[name]
+		}
+		found, err := d.Detect(t.Context())
+		if found.Endpoint != c.endpoint || (err == nil) != (c.endpoint != "") {
+			t.Errorf("%v %s: %v, %+v", c.only, c.narrow, err, found)
+		}
+		if len(f.seen) != 0 {
+			t.Errorf("%v %s: the metadata service was asked", c.only, c.narrow)
+		}
+		var e *keyless.Error
+		if len(c.only) == 1 && errors.As(err, &e) && (!strings.Contains(e.Hint, "this source needs ") || e.Op != string(c.only[0])) {
+			t.Errorf("%v: %s: %s", c.only, e.Op, e.Hint)
+		}
+	}
+}
+
+func TestAnApplicationInTheEnvironmentProvesItself(t *testing.T) {
+	s, client := world(t, sandbox.Options{})
+	env := map[string]string{
+		"AZURE_TENANT_ID": sandbox.DemoTenantID, "AZURE_CLIENT_ID": sandbox.DemoAppClientID, "AZURE_CLIENT_SECRET": sandbox.DemoAppSecret,
+		"AZURE_AUTHORITY_HOST": s.URL(sandbox.Entra),
+	}
+	d := azhost.Detector{Getenv: func(name string) string { return env[name] }, Cloud: client, Agent: "/nowhere"}
+	source := func() keyless.TokenSource {
+		found, err := d.Detect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		source, err := found.Source(sandbox.DemoAudience, azhost.Identity{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return source
+	}
+	wantSubject(t, source(), sandbox.DemoAppObjectID)
+	env["AZURE_CLIENT_SECRET"] = "hunter2-is-wrong"
+	if _, err := source().Token(t.Context()); err == nil || !strings.Contains(err.Error(), "AADSTS7000215") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestTheAgentOfArcIsRecognisedByItsProgram(t *testing.T) {
+	t.Setenv("PATH", "")
 	dir := t.TempDir()
 	d := detector(nil, fails(syscall.ECONNREFUSED))
 	d.Agent = filepath.Join(dir, "himds")
@@ -95,6 +169,7 @@ func TestTheAgentOfArcIsRecognisedByItsProgram(t *testing.T) {
 }
 
 func TestWhereNothingIsItShowsInUnderASecond(t *testing.T) {
+	t.Setenv("PATH", "")
 	for name, f := range map[string]*far{
 		"refused":     fails(syscall.ECONNREFUSED),
 		"unreachable": fails(syscall.ENETUNREACH),
@@ -114,7 +189,7 @@ func TestWhereNothingIsItShowsInUnderASecond(t *testing.T) {
 					t.Errorf("took %s", took)
 				}
 				e := wantErrorOf(t, err, "detection", "IDENTITY_ENDPOINT: set, but not IMDS_ENDPOINT", false)
-				if e.Hint == "" || found.Kind != "" || len(found.Why) != 2 || len(f.seen) != 1 {
+				if e.Hint == "" || found.Kind != "" || len(found.Why) != 4 || len(f.seen) != 1 {
 					t.Errorf("hint %q, found %+v, %d probes", e.Hint, found, len(f.seen))
 				}
 			})

@@ -60,6 +60,20 @@ func (f Failure) number() int {
 	return 0
 }
 
+// Mentioned returns the first AADSTS code in what another program says, and its hint;
+// both are empty if there is none.
+func Mentioned(text string) (code, hint string) {
+	at := strings.Index(text, "AADSTS")
+	if at < 0 {
+		return "", ""
+	}
+	number := Failure{Description: text[at:]}.number()
+	if number == 0 {
+		return "", ""
+	}
+	return "AADSTS" + strconv.Itoa(number), Hint(number)
+}
+
 // tail is what Entra appends to every description, on lines of its own or not.
 var tail = pattern.Lazy(`(?s)(\s+(Trace ID|Correlation ID|Timestamp): .*|[\r\n].*)$`)
 

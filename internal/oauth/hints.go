@@ -15,6 +15,7 @@ func Hint(aadsts int) string {
 		90002:   "there is no such tenant in this cloud; check tenant_id, and the authority for national clouds",
 		900023:  "tenant_id is neither a tenant's id nor one of its domains",
 		500011:  "no application in this tenant has this App ID URI, or it has no service principal; check the audience, character by character",
+		65001:   "nobody has allowed this client to ask for the application's tokens; let the application pre-authorize it (Expose an API, authorized client applications)",
 		50001:   "no application in this tenant has this App ID URI, or it has no service principal; check the audience, character by character",
 		1002012: "the scope must be the App ID URI followed by /.default",
 		70011:   "the scope must be the App ID URI followed by /.default",
