@@ -14,7 +14,8 @@ import (
 // Host is where to look for credentials.
 type Host struct {
 	Getenv func(string) string // the program's environment
-	Client *http.Client        // for everything that is asked; zero: each provider's own
+	Client *http.Client        // for what is on the host; zero: each provider's own
+	Cloud  *http.Client        // for STS, which a web-identity token is traded at; zero: a shared one that honours HTTPS_PROXY and NO_PROXY
 }
 
 // Found is what [Detect] found.
@@ -82,7 +83,7 @@ func (h Host) container(context.Context) (Found, bool) {
 func (h Host) webIdentity(context.Context) (Found, bool) {
 	w := WebIdentityFile{
 		RoleARN: h.Getenv("AWS_ROLE_ARN"), File: h.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE"), SessionName: h.Getenv("AWS_ROLE_SESSION_NAME"),
-		Region: h.region(), Endpoint: h.Getenv("AWS_ENDPOINT_URL_STS"), Client: h.Client,
+		Region: h.region(), Endpoint: h.Getenv("AWS_ENDPOINT_URL_STS"), Client: h.Cloud,
 	}
 	return Found{w, "web identity", "AWS_WEB_IDENTITY_TOKEN_FILE"}, w.File != ""
 }

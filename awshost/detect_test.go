@@ -55,7 +55,7 @@ func TestWhateverTheHostOffersBecomesAnApplication(t *testing.T) {
 	}
 	keys := variables{"AWS_ACCESS_KEY_ID": session.AccessKeyID, "AWS_SECRET_ACCESS_KEY": session.SecretAccessKey.Reveal(), "AWS_SESSION_TOKEN": session.SessionToken.Reveal()}
 	for want, env := range map[string]variables{"environment": keys, "container": task, "web identity": pod, "instance metadata": {}} {
-		found, err := awshost.Detect(t.Context(), awshost.Host{Getenv: env.get, Client: client})
+		found, err := awshost.Detect(t.Context(), awshost.Host{Getenv: env.get, Client: client, Cloud: client})
 		if err != nil || found.Name != want || found.Why == "" {
 			t.Errorf("found %+v, %v, want %q", found, err, want)
 			continue

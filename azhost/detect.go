@@ -136,7 +136,7 @@ func (l *lookout) wants(kind Kind) bool {
 func (l *lookout) alone(kind Kind) bool { return len(l.Only) == 1 && l.Only[0] == kind }
 
 // tokenCredentials is the variable by which Microsoft's own libraries are narrowed.
-const tokenCredentials = "AZURE_TOKEN_CREDENTIALS"
+const tokenCredentials = "AZURE_TOKEN_CREDENTIALS" //nolint:gosec // the name of a variable
 
 // narrow does what AZURE_TOKEN_CREDENTIALS says ("Credential chains in the Azure Identity
 // client library", Microsoft Learn), unless the caller has said it.

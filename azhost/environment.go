@@ -10,7 +10,7 @@ const opEnvironment = "environment"
 
 // Names of the variables that Microsoft's own libraries know (EnvironmentCredential).
 const (
-	envSecret      = "AZURE_CLIENT_SECRET"
+	envSecret      = "AZURE_CLIENT_SECRET" //nolint:gosec // the name of a variable
 	envCertificate = "AZURE_CLIENT_CERTIFICATE_PATH"
 )
 

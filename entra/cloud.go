@@ -46,6 +46,20 @@ func AuthorityFor(cloud string) (string, error) {
 	return authority, nil
 }
 
+// ExchangeAudience returns the audience that federated credentials and their assertions
+// have at an authority ("Create a trust relationship", Microsoft Learn; those of the
+// national clouds are unverified).
+func ExchangeAudience(authority string) string {
+	const audience = "api://AzureADTokenExchange"
+	switch strings.TrimSuffix(authority, "/") {
+	case "https://login.microsoftonline.us":
+		return audience + "USGov"
+	case "https://login.partner.microsoftonline.cn", "https://login.chinacloudapi.cn":
+		return audience + "China"
+	}
+	return audience
+}
+
 const defaultSuffix = "/.default"
 
 // Scope returns the scope for an audience: "api://x" becomes "api://x/.default".

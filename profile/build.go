@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -28,6 +29,12 @@ type Built struct {
 	// Fleeting says that the token itself must not be kept on disk: it is good for a day
 	// and for everything that trusts its issuer.
 	Fleeting bool
+	// Unsettled says that the answer depends on more than the command line, the
+	// environment and the configuration file: on who is signed in.
+	Unsettled bool
+	// Found says what a source that looks around for itself finds, and why; nil for
+	// sources that the profile names.
+	Found func(ctx context.Context) (string, error)
 	// Attempt is a digest of what, besides the keys, decides whether asking works:
 	// secrets, and the files they are in.
 	Attempt string
@@ -46,9 +53,10 @@ func (b *Built) Prepare() {
 // builder gathers what the digests are made of while it builds.
 type builder struct {
 	*Selected
-	getenv  func(string) string
-	answer  []string // what changes the answer
-	attempt []string // what changes whether there is one
+	getenv    func(string) string
+	answer    []string // what changes the answer
+	attempt   []string // what changes whether there is one
+	unsettled bool
 }
 
 // Build makes the source and, if the profile names a role, the exchanger. It reads
@@ -64,7 +72,12 @@ func (s *Selected) Build(getenv func(string) string) (*Built, error) {
 	if err != nil {
 		return nil, err
 	}
-	built := &Built{Source: source, Fleeting: s.Source.AzurePipelines != nil, SourceKey: "token-" + filecache.Digest(b.answer)}
+	built := &Built{Source: source, Fleeting: s.Source.AzurePipelines != nil, Unsettled: b.unsettled, SourceKey: "token-" + filecache.Digest(b.answer)}
+	if finder, ok := source.(interface {
+		found(ctx context.Context) (string, error)
+	}); ok {
+		built.Found = finder.found
+	}
 	if s.AWS != nil {
 		sts := b.webIdentity()
 		if built.Exchanger, err = b.exchanger(sts); err != nil {
@@ -99,15 +112,24 @@ func (b *builder) awsClient() *http.Client {
 }
 
 func (b *builder) source(client *http.Client) (keyless.TokenSource, error) {
-	if identity := b.Source.ManagedIdentity; identity != nil {
-		return b.managedIdentity(identity)
+	switch source := b.Source; {
+	case source.ManagedIdentity != nil:
+		return b.managedIdentity(source.ManagedIdentity)
+	case source.AzurePipelines != nil:
+		return b.pipelines(source.AzurePipelines, client)
+	case source.AzureCLI != nil:
+		return b.azureCLI(source.AzureCLI)
+	case source.AzureDeveloperCLI != nil:
+		return b.azureDeveloperCLI(source.AzureDeveloperCLI)
 	}
-	if host := b.Source.Auto; host != nil {
-		return b.auto(host), nil
+	if app, _ := b.applicationOf(); app == nil {
+		return b.host()
 	}
-	if connection := b.Source.AzurePipelines; connection != nil {
-		return b.pipelines(connection, client)
-	}
+	return b.registration(client)
+}
+
+// registration is an application, or what Entra treats like one.
+func (b *builder) registration(client *http.Client) (keyless.TokenSource, error) {
 	app, at := b.applicationOf()
 	authority, err := b.authority(app, at)
 	if err != nil {
@@ -119,6 +141,8 @@ func (b *builder) source(client *http.Client) (keyless.TokenSource, error) {
 		return b.clientSecret(source.ClientSecret, authority, client)
 	case source.Certificate != nil:
 		return b.certificate(source.Certificate, authority, client)
+	case source.AWS != nil:
+		return b.awsWorkload(source.AWS, authority, client)
 	}
 	return b.assertion(b.Source.AssertionFile, authority, client)
 }
@@ -144,9 +168,6 @@ func (b *builder) managedIdentity(m *ManagedIdentity) (keyless.TokenSource, erro
 		Resource: b.audience(), ClientID: m.ClientID, ObjectID: m.ObjectID, ResourceID: m.ResourceID,
 		Endpoint: first(m.Endpoint, b.getenv("AZURE_POD_IDENTITY_AUTHORITY_HOST")),
 	}
-	if b.AzureAD != nil {
-		source.ClientID = b.getenv("AZURE_CLIENT_ID")
-	}
 	b.answer = append(b.answer, "managed_identity", source.Resource, source.ClientID, source.ObjectID, source.ResourceID, source.Endpoint)
 	return source, b.valid("source.managed_identity", source.Validate())
 }
@@ -164,6 +185,8 @@ func (b *builder) pipelines(p *AzurePipelines, client *http.Client) (keyless.Tok
 
 func (b *builder) authority(app *Application, at string) (string, error) {
 	switch {
+	case app.Cloud != "" && app.AuthorityHost != "":
+		return "", b.fail(at+".authority_host", "keep one of them", "stands beside cloud")
 	case app.AuthorityHost != "":
 		return app.AuthorityHost, nil
 	case app.Cloud != "":

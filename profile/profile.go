@@ -35,19 +35,43 @@ type Profile struct {
 
 // Source has exactly one field set.
 type Source struct {
-	Auto            *Auto            `yaml:"auto" doc:"Whatever the host offers: App Service, Functions, Container Apps, a pod in AKS, Azure Arc, a VM, and what resembles them."`
-	ManagedIdentity *ManagedIdentity `yaml:"managed_identity" doc:"The managed identity of an Azure VM or scale set."`
-	ClientSecret    *ClientSecret    `yaml:"client_secret" doc:"An app registration with a client secret."`
-	Certificate     *Certificate     `yaml:"certificate" doc:"An app registration with a certificate."`
-	AssertionFile   *AssertionFile   `yaml:"assertion_file" doc:"An app registration or managed identity that trusts the issuer of a token in a file."`
-	AzurePipelines  *AzurePipelines  `yaml:"azure_pipelines" doc:"A service connection of the Azure Pipelines job that runs."`
+	Auto              *Choice            `yaml:"auto" doc:"Whatever there is, as Azure's own libraries look for it: an application in the environment, a pod in AKS, App Service, Functions, Container Apps, Azure Arc, a VM, and what resembles them, or who is signed in with az or azd."`
+	ManagedIdentity   *ManagedIdentity   `yaml:"managed_identity" doc:"The managed identity of an Azure VM or scale set."`
+	AppService        *Choice            `yaml:"app_service" doc:"The managed identity of an App Service, a Function or a Container App."`
+	Arc               *Choice            `yaml:"arc" doc:"The managed identity of a server that Azure Arc connects."`
+	WorkloadIdentity  *WorkloadIdentity  `yaml:"workload_identity" doc:"The service account of a Kubernetes pod, as the webhook of Entra Workload ID sets it up."`
+	ServiceFabric     *Host              `yaml:"service_fabric" doc:"The managed identity of a Service Fabric application."`
+	AzureML           *Client            `yaml:"azure_ml" doc:"The managed identity of an Azure Machine Learning compute."`
+	CloudShell        *Host              `yaml:"cloud_shell" doc:"The person at an Azure Cloud Shell."`
+	ClientSecret      *ClientSecret      `yaml:"client_secret" doc:"An app registration with a client secret."`
+	Certificate       *Certificate       `yaml:"certificate" doc:"An app registration with a certificate."`
+	AssertionFile     *AssertionFile     `yaml:"assertion_file" doc:"An app registration or managed identity that trusts the issuer of a token in a file."`
+	AzurePipelines    *AzurePipelines    `yaml:"azure_pipelines" doc:"A service connection of the Azure Pipelines job that runs."`
+	AWS               *AWSWorkload       `yaml:"aws" doc:"An app registration or managed identity that trusts the tokens of an AWS account: for workloads that run in AWS."`
+	AzureCLI          *AzureCLI          `yaml:"azure_cli" doc:"Who is signed in with the Azure CLI (az login)."`
+	AzureDeveloperCLI *AzureDeveloperCLI `yaml:"azure_developer_cli" doc:"Who is signed in with the Azure Developer CLI (azd auth login)."`
 }
 
-// Auto is the host's own identity, unless one of the ids names another of its.
-type Auto struct {
+// Choice is the host's own identity, unless one of the ids names another of its.
+type Choice struct {
 	ClientID   string `yaml:"client_id" doc:"Client id of a user-assigned identity."`
 	ObjectID   string `yaml:"object_id" doc:"Object (principal) id of a user-assigned identity."`
 	ResourceID string `yaml:"resource_id" doc:"ARM resource id of a user-assigned identity."`
+}
+
+// Host is a host that has one identity.
+type Host struct{}
+
+// Client is a host that knows its identities by their client ids.
+type Client struct {
+	ClientID string `yaml:"client_id" doc:"Client id of a user-assigned identity."`
+}
+
+// WorkloadIdentity is what the webhook puts into the environment of the pod, unless
+// something else is said.
+type WorkloadIdentity struct {
+	Application
+	File string `yaml:"file" doc:"File with the token; it is read each time."`
 }
 
 // ManagedIdentity is the system-assigned identity, unless one of the ids names a
@@ -94,6 +118,27 @@ type AzurePipelines struct {
 	Subject             string `yaml:"subject" doc:"The subject that the job's token must have; otherwise whichever the connection has."`
 }
 
+// AWSWorkload is an identity that trusts the tokens which AWS STS issues to the roles of
+// an account. The credentials are those that the host in AWS offers.
+type AWSWorkload struct {
+	Application
+	Region      string `yaml:"region" doc:"Region whose STS issues the token; otherwise AWS_REGION, AWS_DEFAULT_REGION or us-east-1."`
+	STSEndpoint string `yaml:"sts_endpoint" doc:"Address of the STS that issues the token, if it is not AWS's; otherwise AWS_ENDPOINT_URL_STS."`
+}
+
+// AzureCLI is who is signed in with the Azure CLI, in the tenant of the subscription
+// unless another is named.
+type AzureCLI struct {
+	TenantID     string `yaml:"tenant_id" doc:"Tenant id."`
+	Subscription string `yaml:"subscription" doc:"Name or id of the subscription whose account is asked; otherwise the one that is selected."`
+}
+
+// AzureDeveloperCLI is who is signed in with the Azure Developer CLI, in the account's own
+// tenant unless another is named.
+type AzureDeveloperCLI struct {
+	TenantID string `yaml:"tenant_id" doc:"Tenant id."`
+}
+
 // AWS is the role that a token is traded for.
 type AWS struct {
 	RoleARN       string        `yaml:"role_arn" doc:"ARN of the role."`
@@ -119,7 +164,7 @@ type Hop struct {
 type AzureAD struct {
 	TenantID     string `yaml:"tenant_id" doc:"Tenant id."`
 	ClientID     string `yaml:"client_id" doc:"Application (client) id."`
-	ClientSecret Secret `yaml:"client_secret" doc:"The secret's value. Without it the machine's managed identity is used, or the user-assigned one that AZURE_CLIENT_ID names."`
+	ClientSecret Secret `yaml:"client_secret" doc:"The secret's value. Without it whatever there is proves itself, as with source: { auto: {} }."`
 	Scope        string `yaml:"scope" doc:"The scope to ask for, api://…/.default."`
 }
 

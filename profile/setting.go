@@ -23,16 +23,18 @@ const sourceFlag = "source"
 
 // renamed are flags whose last word alone would say too little, or too much.
 var renamed = map[string]string{ //nolint:gochecknoglobals // a table
-	"source.*.endpoint":    "imds-endpoint",
-	"source.*.file":        "assertion-file",
-	"source.*.cloud":       "azure-cloud",
-	"source.*.password":    "certificate-password",
-	"aws.policy_arns":      "policy-arn",
-	"expected_aud":         "expected-aud",
-	"ca_file":              "ca-file",
-	"aws.session_policy":   "session-policy",
-	"source.*.resource_id": "identity-resource-id",
-	"source.*.object_id":   "identity-object-id",
+	"source.*.endpoint":     "imds-endpoint",
+	"source.*.file":         "assertion-file",
+	"source.*.cloud":        "azure-cloud",
+	"source.*.password":     "certificate-password",
+	"aws.policy_arns":       "policy-arn",
+	"expected_aud":          "expected-aud",
+	"ca_file":               "ca-file",
+	"aws.session_policy":    "session-policy",
+	"source.*.resource_id":  "identity-resource-id",
+	"source.*.object_id":    "identity-object-id",
+	"source.*.region":       "source-region",
+	"source.*.sts_endpoint": "source-sts-endpoint",
 }
 
 // Settings lists all that a profile can say, as flags.

@@ -50,7 +50,7 @@ func (s *Selected) oneForm() error {
 func (s *Selected) translate() {
 	ad := s.AzureAD
 	s.Scope = ad.Scope
-	s.Source = &Source{ManagedIdentity: &ManagedIdentity{}}
+	s.Source = &Source{Auto: &Choice{}}
 	if !ad.ClientSecret.Value.IsZero() || ad.ClientSecret.File != "" {
 		app := Application{TenantID: ad.TenantID, ClientID: ad.ClientID}
 		s.Source = &Source{ClientSecret: &ClientSecret{Application: app, ClientSecret: ad.ClientSecret}}
@@ -64,22 +64,7 @@ func (s *Selected) oneSource() error {
 	if s.Source == nil {
 		return s.fail("source", "for example source: { managed_identity: {} }", "is missing")
 	}
-	var set []string
-	for _, kind := range []struct {
-		name string
-		is   bool
-	}{
-		{"auto", s.Source.Auto != nil},
-		{"managed_identity", s.Source.ManagedIdentity != nil},
-		{"client_secret", s.Source.ClientSecret != nil},
-		{"certificate", s.Source.Certificate != nil},
-		{"assertion_file", s.Source.AssertionFile != nil},
-		{"azure_pipelines", s.Source.AzurePipelines != nil},
-	} {
-		if kind.is {
-			set = append(set, kind.name)
-		}
-	}
+	set := yamltree.Set(s.Source)
 	switch len(set) {
 	case 0:
 		return s.fail("source", "for example source: { managed_identity: {} }", "names no source")
@@ -179,6 +164,8 @@ func (s *Selected) applicationOf() (app *Application, path string) {
 		return &s.Source.Certificate.Application, "source.certificate"
 	case s.Source.AssertionFile != nil:
 		return &s.Source.AssertionFile.Application, "source.assertion_file"
+	case s.Source.AWS != nil:
+		return &s.Source.AWS.Application, "source.aws"
 	}
 	return nil, ""
 }
@@ -192,8 +179,6 @@ func (s *Selected) application() error {
 		return s.fail(at+".tenant_id", "Entra admin center, Overview, Tenant ID", "is missing")
 	case app.ClientID == "":
 		return s.fail(at+".client_id", "it is the Application (client) ID of the app registration", "is missing")
-	case app.Cloud != "" && app.AuthorityHost != "":
-		return s.fail(at+".authority_host", "keep one of them", "stands beside cloud")
 	}
 	return nil
 }
@@ -211,9 +196,12 @@ func (s *Selected) proof() error {
 		return s.fail("source.azure_pipelines.service_connection_id", "it is resourceId in the connection's address in the portal", "is missing")
 	case source.ManagedIdentity != nil:
 		m := source.ManagedIdentity
-		return s.oneSelector("source.managed_identity", m.ClientID, m.ObjectID, m.ResourceID)
-	case source.Auto != nil:
-		return s.oneSelector("source.auto", source.Auto.ClientID, source.Auto.ObjectID, source.Auto.ResourceID)
+		return s.oneSelector("source.managed_identity", Choice{m.ClientID, m.ObjectID, m.ResourceID})
+	}
+	for path, choice := range map[string]*Choice{"source.auto": s.Source.Auto, "source.app_service": s.Source.AppService, "source.arc": s.Source.Arc} {
+		if choice != nil {
+			return s.oneSelector(path, *choice)
+		}
 	}
 	return nil
 }
@@ -228,9 +216,9 @@ func (s *Selected) certificates() error {
 	return nil
 }
 
-func (s *Selected) oneSelector(path string, ids ...string) error {
+func (s *Selected) oneSelector(path string, chosen Choice) error {
 	set := 0
-	for _, id := range ids {
+	for _, id := range []string{chosen.ClientID, chosen.ObjectID, chosen.ResourceID} {
 		if id != "" {
 			set++
 		}

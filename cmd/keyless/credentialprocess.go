@@ -68,7 +68,9 @@ func (p *program) credentialProcess(ctx context.Context, c *choice, args []strin
 	if _, err := p.stdout.Write(entry.Payload); err != nil {
 		return err
 	}
-	p.remember(cache, selected, built.CredentialsKey)
+	if !built.Unsettled {
+		p.remember(cache, selected, built.CredentialsKey)
+	}
 	warn.print(p, selected.Warnings)
 	return nil
 }

@@ -48,6 +48,19 @@ func Names(fields []Field) []string {
 	return all
 }
 
+// Set lists the names of the fields of the struct that target points at which are not
+// zero.
+func Set(target any) []string {
+	v := reflect.ValueOf(target).Elem()
+	var all []string
+	for _, f := range Fields(v.Type()) {
+		if !v.FieldByIndex(f.index).IsZero() {
+			all = append(all, f.Name)
+		}
+	}
+	return all
+}
+
 // Error says what is wrong at a place in a tree.
 type Error struct {
 	Line    int
