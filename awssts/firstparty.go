@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// firstParty reports whether an audience is a service of Microsoft's own: by its
-// application id, or by a host in a domain that Microsoft keeps for itself. It
-// ignores case, scheme, port and path: resource servers are not strict either.
-func firstParty(audience string) bool {
+// FirstParty reports whether an audience is a service of Microsoft's own, whose tokens
+// are never sent to STS: by its application id, or by a host in a domain that Microsoft
+// keeps for itself. It ignores case, scheme, port and path: resource servers are not
+// strict either.
+func FirstParty(audience string) bool {
 	audience = strings.ToLower(strings.TrimSpace(audience))
 	id := strings.TrimPrefix(strings.TrimPrefix(audience, "spn:"), "api://")
 	id, _, _ = strings.Cut(id, "/")

@@ -51,7 +51,7 @@ func (w WebIdentity) checkFirstParty(audience string) error {
 	case tokenExchange(audience):
 		return refuse(CodeFirstParty, fmt.Sprintf("the token is for %q, and so good for every application that federates with its issuer", wire.Quote(audience)),
 			"register an application of your own for AWS and ask for a token for its App ID URI; only Azure Pipelines has no other audience to offer")
-	case firstParty(audience):
+	case FirstParty(audience):
 		return refuse(CodeFirstParty, fmt.Sprintf("the token is for %q, one of Microsoft's own services, where it is as good as a key", wire.Quote(audience)),
 			"register an application of your own for AWS and ask for a token for its App ID URI")
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -104,10 +103,7 @@ func (p *program) demo(ctx context.Context, asJSON bool) error {
 
 func (p *program) printDemo(steps []step, asJSON bool) error {
 	if asJSON {
-		encoder := json.NewEncoder(p.stdout)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(map[string]any{"steps": steps})
+		return printJSON(p.stdout, map[string]any{"steps": steps})
 	}
 	return newPage(p.stdout, p.getenv).story(steps)
 }

@@ -2,25 +2,25 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/internal/filecache"
-	"github.com/keyless-id/keyless/internal/jwtpeek"
 	"github.com/keyless-id/keyless/internal/refresh"
+	"github.com/keyless-id/keyless/profile"
 )
 
 func newToken(p *program) *cobra.Command {
 	c := &choice{getenv: p.getenv}
-	var claims bool
+	var claims string
 	cmd := &cobra.Command{
 		Use:   "token [PROFILE]",
 		Short: "Print an identity token, or what it says",
 		Long: "Print the token with which the profile's source proves who the workload is. With\n" +
-			"--claims print what the token says instead, for people; nothing is verified.",
+			"--claims print what the token says instead, and what AWS makes of it, for people, or\n" +
+			"for programs with --claims=json; nothing is verified.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), processLimit)
@@ -31,11 +31,15 @@ func newToken(p *program) *cobra.Command {
 	if p.wantsFlags(cmd.Name()) {
 		c.addTo(cmd)
 	}
-	cmd.Flags().BoolVar(&claims, "claims", false, "print the token's claims as JSON instead of the token")
+	cmd.Flags().StringVar(&claims, "claims", "", "print the token's claims instead of the token, as `text` or json")
+	cmd.Flags().Lookup("claims").NoOptDefVal = claimsText
 	return cmd
 }
 
-func (p *program) token(ctx context.Context, c *choice, args []string, claims bool) error {
+func (p *program) token(ctx context.Context, c *choice, args []string, claims string) error {
+	if claims != "" && claims != claimsText && claims != claimsJSON {
+		return usageError{fmt.Errorf("--claims=%s: want %s or %s", claims, claimsText, claimsJSON)}
+	}
 	selected, built, err := p.build(c, args)
 	if err != nil {
 		return err
@@ -51,11 +55,23 @@ func (p *program) token(ctx context.Context, c *choice, args []string, claims bo
 		return deadOnArrival(keyless.HopSource, err)
 	}
 	warn.print(p, selected.Warnings)
-	if !claims {
+	if claims == "" {
 		_, err = fmt.Fprintf(p.stdout, "%s\n", entry.Payload)
 		return err
 	}
-	return p.printClaims(string(entry.Payload))
+	return p.printClaims(string(entry.Payload), claims, whence(ctx, built))
+}
+
+// whence says whom a source that looks around asked; empty if the profile names it.
+func whence(ctx context.Context, built *profile.Built) string {
+	if built.Found == nil {
+		return ""
+	}
+	found, err := built.Found(ctx)
+	if err != nil {
+		return "a memory; now the source says: " + err.Error()
+	}
+	return found
 }
 
 func fetchToken(ctx context.Context, source keyless.TokenSource) (filecache.Answer, error) {
@@ -67,15 +83,4 @@ func fetchToken(ctx context.Context, source keyless.TokenSource) (filecache.Answ
 		Times:   refresh.Times{Obtained: token.Obtained, RefreshAt: token.RefreshAt, Expiry: token.Expiry},
 		Payload: []byte(token.Value.Reveal()),
 	}, nil
-}
-
-func (p *program) printClaims(token string) error {
-	claims, err := jwtpeek.Unverified(token)
-	if err != nil {
-		return &keyless.Error{Hop: keyless.HopSource, Op: "claims", Message: "the token cannot be read", Err: err}
-	}
-	encoder := json.NewEncoder(p.stdout)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(claims.All)
 }
