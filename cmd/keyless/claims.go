@@ -129,7 +129,7 @@ func meaning(claims jwtpeek.Claims, name string, now time.Time) string {
 		}
 		return clock(claims.NotBefore)
 	}
-	return sessionMeaning(claims, name)
+	return sessionMeaning(name)
 }
 
 func issuerMeaning(claims jwtpeek.Claims, key string) string {
@@ -180,7 +180,7 @@ func expiryMeaning(claims jwtpeek.Claims, now time.Time) string {
 func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // sessionMeaning is about the claims by which a token shapes the session.
-func sessionMeaning(claims jwtpeek.Claims, name string) string {
+func sessionMeaning(name string) string {
 	const prefix = "https://aws.amazon.com/"
 	switch rest, found := strings.CutPrefix(name, prefix); {
 	case !found:
