@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 readonly module=github.com/keyless-id/keyless
-readonly rooms=(entra azhost pipelines awshost awssts delivery profile trust sandbox cmd/keyless
+readonly rooms=(entra azhost pipelines awshost awssts awssdk azsdk delivery profile trust sandbox cmd/keyless
 	internal/sigv4 internal/refresh internal/wire internal/filecache internal/jwtpeek internal/warm
 	internal/hop internal/command internal/newcomer)
 
@@ -77,6 +77,14 @@ expect refused internal/warm net/http
 expect refused internal/filecache encoding/json
 expect refused cmd/keyless github.com/aws/aws-sdk-go-v2/config
 expect refused cmd/keyless github.com/Azure/azure-sdk-for-go/sdk/azidentity
+expect refused cmd/keyless awssdk
+expect refused cmd/keyless azsdk
+expect allowed awssdk github.com/aws/aws-sdk-go-v2/aws
+expect refused awssdk github.com/aws/aws-sdk-go-v2/service/sts
+expect refused awssdk awssts
+expect allowed azsdk github.com/Azure/azure-sdk-for-go/sdk/azcore/policy
+expect refused azsdk github.com/Azure/azure-sdk-for-go/sdk/azidentity
+expect refused azsdk entra
 expect allowed cmd/keyless profile
 
 # depguard sees direct imports only; the linker sees the rest.
