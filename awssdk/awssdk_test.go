@@ -67,7 +67,7 @@ func TestTheSDKIsToldToComeBackWhileThereIsTime(t *testing.T) {
 			30 * time.Second: 30 * time.Second,
 		} {
 			got, err := awssdk.NewProvider(&far{life: life}).Retrieve(t.Context())
-			if left := got.Expires.Sub(time.Now()); err != nil || left != want {
+			if left := time.Until(got.Expires); err != nil || left != want {
 				t.Errorf("of %s: %s, want %s (%v)", life, left, want, err)
 			}
 		}

@@ -167,7 +167,7 @@ func TestACredentialThatFails(t *testing.T) {
 		want  keyless.Error
 	}{
 		"refused":     {err: errors.New(page), want: keyless.Error{Code: "AADSTS7000215"}},
-		"busy":        {err: fmt.Errorf("asked: %w", &azcore.ResponseError{StatusCode: 503, RawResponse: &http.Response{StatusCode: 503, Body: http.NoBody, Request: &http.Request{}}}), want: keyless.Error{Temporary: true}},
+		"busy":        {err: fmt.Errorf("asked: %w", &azcore.ResponseError{StatusCode: http.StatusServiceUnavailable, RawResponse: &http.Response{StatusCode: http.StatusServiceUnavailable, Body: http.NoBody, Request: &http.Request{}}}), want: keyless.Error{Temporary: true}},
 		"out of time": {err: context.DeadlineExceeded, want: keyless.Error{Temporary: true}},
 		"of keyless":  {err: &keyless.Error{Hop: keyless.HopSource, Code: "AADSTS700016", Hint: "h"}, want: keyless.Error{Code: "AADSTS700016"}},
 		"empty":       {token: azcore.AccessToken{ExpiresOn: time.Now()}},

@@ -3,6 +3,7 @@ package azsdk
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"time"
 
@@ -64,7 +65,7 @@ func failed(err error) error {
 	}
 	var answer *azcore.ResponseError
 	if errors.As(err, &answer) {
-		e.Temporary = e.Temporary || answer.StatusCode == 429 || answer.StatusCode >= 500
+		e.Temporary = e.Temporary || answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode >= http.StatusInternalServerError
 	}
 	if e.Hint == "" {
 		e.Hint = "the Azure SDK's credential failed; its message says why"
