@@ -21,16 +21,16 @@ demo: ## the whole story offline, hop by hop
 	@go run ./cmd/keyless demo
 
 test: ## everything: install missing parts, unit, race, script and interop tests
-	@scripts/test.sh unit interop
+	@scripts/test.sh unit examples interop
 
-test-unit: ## unit, race and script tests only; needs no other parts
-	@scripts/test.sh unit
+test-unit: ## unit, race and script tests and the examples only; needs no other parts
+	@scripts/test.sh unit examples
 
 interop: ## only the tests against programs that were not written here
 	@scripts/test.sh interop
 
 test-all: ## make test, every fuzz target for 10 s, and every benchmark once
-	@scripts/test.sh unit interop
+	@scripts/test.sh unit examples interop
 	@FUZZTIME=10s scripts/fuzz.sh
 	@scripts/bench.sh smoke
 

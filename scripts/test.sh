@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs test suites: unit (the root module, with the race detector) and interop
-# (real programs). What is missing is installed first; what could not be
+# Runs test suites: unit (the root module, with the race detector), examples (built
+# and run against the sandbox) and interop (real programs). What is missing is installed first; what could not be
 # installed is named at the end, and fails the run when CI is set.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -21,6 +21,7 @@ status=0
 for word in "$@"; do
 	case $word in
 	unit) suite unit . -race -shuffle=on || status=1 ;;
+	examples) suite examples examples -count=1 || status=1 ;;
 	interop)
 		scripts/parts.sh interop || status=1
 		suite interop interop -count=1 -timeout=20m || status=1
