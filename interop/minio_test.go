@@ -20,20 +20,30 @@ import (
 // the server's address, which is STS and S3.
 func startMinIO(t *testing.T, c *cloud, audience string) string {
 	t.Helper()
+	return startMinIOThat(t, environment{
+		"MINIO_IDENTITY_OPENID_CONFIG_URL": c.URL(sandbox.Entra) + "/" + tenantID + openIDPath,
+		"MINIO_IDENTITY_OPENID_CLIENT_ID":  audience,
+		"MINIO_IDENTITY_OPENID_CLAIM_NAME": "roles",
+	}, roleARN, subjectToken(t, c, sandbox.Sound, nil))
+}
+
+// openIDPath is where an OpenID provider's configuration is.
+const openIDPath = "/.well-known/openid-configuration"
+
+// startMinIOThat runs a MinIO server with these settings, which trade token for role.
+func startMinIOThat(t *testing.T, trusts environment, role, token string) string {
+	t.Helper()
 	binary := installed(t, "MinIO", "bin/minio")
 	address := freeAddress(t)
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()),
 		binary, "server", "--quiet", "--address", address, t.TempDir())
 	cmd.Env = bareEnvironment(t).with(environment{
-		"MINIO_ROOT_USER":                  "rootroot",
-		"MINIO_ROOT_PASSWORD":              "hunter2-root",
-		"MINIO_BROWSER":                    "off",
-		"MINIO_UPDATE":                     "off",
-		"MINIO_CI_CD":                      "1",
-		"MINIO_IDENTITY_OPENID_CONFIG_URL": configURL(c),
-		"MINIO_IDENTITY_OPENID_CLIENT_ID":  audience,
-		"MINIO_IDENTITY_OPENID_CLAIM_NAME": "roles",
-	}).list()
+		"MINIO_ROOT_USER":     "rootroot",
+		"MINIO_ROOT_PASSWORD": "hunter2-root",
+		"MINIO_BROWSER":       "off",
+		"MINIO_UPDATE":        "off",
+		"MINIO_CI_CD":         "1",
+	}).with(trusts).list()
 	log := &lockedBuffer{}
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -47,32 +57,26 @@ func startMinIO(t *testing.T, c *cloud, audience string) string {
 		}
 	})
 	url := "http://" + address
-	if err := waitForMinIO(t, c, url); err != nil {
+	if err := waitForMinIO(t, url, role, token); err != nil {
 		t.Fatalf("MinIO is not ready: %v\n%s", err, log)
 	}
 	return url
 }
 
-// configURL is where an OpenID provider's configuration is.
-func configURL(c *cloud) string {
-	return c.URL(sandbox.Entra) + "/" + tenantID + "/.well-known/openid-configuration"
-}
-
 // waitForMinIO waits until the server trades a token. Its health check is content
 // before it has read its policies.
-func waitForMinIO(t *testing.T, c *cloud, url string) error {
+func waitForMinIO(t *testing.T, url, role, token string) error {
 	t.Helper()
 	client := sts.New(sts.Options{
 		Region: region, BaseEndpoint: aws.String(url), Credentials: aws.AnonymousCredentials{}, Retryer: aws.NopRetryer{},
 	})
-	token := subjectToken(t, c, sandbox.Sound, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		_, err := client.AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
-			RoleArn: aws.String(roleARN), RoleSessionName: aws.String("ready"), WebIdentityToken: aws.String(token),
+			RoleArn: aws.String(role), RoleSessionName: aws.String("ready"), WebIdentityToken: aws.String(token),
 		})
 		if err == nil {
 			return nil

@@ -38,6 +38,20 @@ const (
 	DemoClusterIssuer  = "https://westeurope.oic.prod-aks.azure.com/" + DemoTenantID + "/c0de5000-0000-4000-8000-000000000051/"
 	DemoServiceAccount = "system:serviceaccount:demo:keyless"
 
+	// An organization of Azure DevOps, its project and pipeline, what the job proves
+	// itself with, and its two service connections: the first is Entra's, the other of
+	// the kind that is retired.
+	DemoOrganizationID  = "de00b5c0-0000-4000-8000-000000000061"
+	DemoOrganization    = "demo"
+	DemoJobToken        = "demo-job-is-not-a-secret"
+	DemoConnectionID    = "c0de0000-0000-4000-8000-000000000071"
+	DemoOldConnectionID = "c0de0000-0000-4000-8000-000000000072"
+
+	// The issuer of the AWS account, and for a host in AWS what its container endpoint
+	// wants: Host.ContainerToken.
+	DemoOutboundIssuer = "https://c0ffee00-0000-4000-8000-000000000081.tokens.sts.global.api.aws"
+	DemoContainerToken = "demo-container-is-not-a-secret"
+
 	DemoAccountID  = "111122223333"
 	DemoIssuer     = "https://sts.windows.net/" + DemoTenantID + "/"
 	DemoV2Issuer   = "https://login.microsoftonline.com/" + DemoTenantID + "/v2.0"
@@ -46,6 +60,8 @@ const (
 	DemoOtherARN   = "arn:aws:iam::" + DemoAccountID + ":role/keyless-demo-other"   // trusts someone else
 	DemoChainedARN = "arn:aws:iam::" + DemoAccountID + ":role/keyless-demo-chained" // trusts the first two roles
 	DemoV2RoleARN  = "arn:aws:iam::" + DemoAccountID + ":role/keyless-demo-v2"      // trusts the three identities, by v2 token
+	DemoJobRoleARN = "arn:aws:iam::" + DemoAccountID + ":role/keyless-demo-job"     // trusts both service connections
+	DemoHostARN    = "arn:aws:iam::" + DemoAccountID + ":role/keyless-demo-host"    // for a host in AWS: Host.RoleARN
 	DemoBucket     = "keyless-demo"
 
 	// A subject that exists nowhere: the one that DemoOtherARN trusts.
@@ -56,12 +72,30 @@ const (
 // application in Azure, and an AWS account that lets them in.
 func Demo() World {
 	return World{
-		Host:     Host{Name: "vm-demo", Location: "westeurope", SubscriptionID: "00000000-0000-0000-0000-000000000001", ResourceGroup: "demo"},
-		Tenants:  []Tenant{demoTenant()},
-		Accounts: []Account{demoAccount()},
-		Issuers:  []Issuer{{URL: DemoClusterIssuer}},
+		Host:          Host{Name: "vm-demo", Location: "westeurope", SubscriptionID: "00000000-0000-0000-0000-000000000001", ResourceGroup: "demo"},
+		Tenants:       []Tenant{demoTenant()},
+		Accounts:      []Account{demoAccount()},
+		Issuers:       []Issuer{{URL: DemoClusterIssuer}},
+		Organizations: []Organization{demoOrganization()},
 	}
 }
+
+func demoOrganization() Organization {
+	return Organization{ID: DemoOrganizationID, Name: DemoOrganization, Pipelines: []Pipeline{{
+		Project: "demo", Name: "deploy", AccessToken: DemoJobToken,
+		Connections: []ServiceConnection{
+			{ID: DemoConnectionID, Name: "aws", TenantID: DemoTenantID},
+			{ID: DemoOldConnectionID, Name: "aws-old"},
+		},
+	}}}
+}
+
+// The subjects of the two service connections.
+func demoConnection() string {
+	return connectionSubject(DemoTenantID, DemoOrganizationID, DemoConnectionID)
+}
+
+const demoOldConnection = "sc://" + DemoOrganization + "/demo/aws-old"
 
 func demoTenant() Tenant {
 	callers := []string{DemoVMObjectID, DemoAssignedObjectID, DemoAppObjectID}
@@ -74,14 +108,21 @@ func demoTenant() Tenant {
 	apiV2.AppIDURI, apiV2.TokenVersion = DemoV2Audience, 2
 	app := App{
 		Name: "deploy", ClientID: DemoAppClientID, ObjectID: DemoAppObjectID, Secrets: []AppSecret{{Value: DemoAppSecret}},
-		FederatedCredentials: []FIC{{Issuer: DemoClusterIssuer, Subject: DemoServiceAccount, Audience: ExchangeAudience}},
+		FederatedCredentials: []FIC{
+			{Issuer: DemoClusterIssuer, Subject: DemoServiceAccount, Audience: ExchangeAudience},
+			{Issuer: DemoOutboundIssuer, Subject: DemoHostARN, Audience: ExchangeAudience},
+			{Issuer: DemoV2Issuer, Subject: demoConnection(), Audience: ExchangeAudience},
+			{Issuer: vstokenIssuer + DemoOrganizationID, Subject: demoOldConnection, Audience: ExchangeAudience},
+		},
 	}
 	return Tenant{
 		ID:   DemoTenantID,
 		Apps: []App{api, apiV2, app},
 		Identities: []ManagedIdentity{
 			{Name: "vm-demo", ClientID: DemoVMClientID, ObjectID: DemoVMObjectID, ResourceID: DemoVMResourceID, SystemAssigned: true},
-			{Name: "id-demo", ClientID: DemoAssignedClientID, ObjectID: DemoAssignedObjectID, ResourceID: DemoAssignedResourceID},
+			{Name: "id-demo", ClientID: DemoAssignedClientID, ObjectID: DemoAssignedObjectID, ResourceID: DemoAssignedResourceID, FederatedCredentials: []FIC{
+				{Issuer: DemoOutboundIssuer, Subject: DemoHostARN, Audience: ExchangeAudience},
+			}},
 		},
 	}
 }
@@ -90,17 +131,20 @@ func demoAccount() Account {
 	all := []string{DemoVMObjectID, DemoAssignedObjectID, DemoAppObjectID}
 	clients := []string{DemoVMClientID, DemoAssignedClientID, DemoAppClientID}
 	return Account{
-		ID: DemoAccountID,
+		ID: DemoAccountID, OutboundIssuer: DemoOutboundIssuer,
 		Providers: []OIDCProvider{
 			{URL: DemoIssuer, ClientIDs: []string{DemoAudience}},
-			{URL: DemoV2Issuer, ClientIDs: append([]string{DemoV2APIClientID}, clients...)},
+			{URL: DemoV2Issuer, ClientIDs: append([]string{DemoV2APIClientID, devOpsClientID}, clients...)},
+			{URL: vstokenIssuer + DemoOrganizationID, ClientIDs: []string{ExchangeAudience}},
 		},
 		Roles: []Role{
 			{Name: "keyless-demo", TrustPolicy: trustV1(all...), MaxSession: 12 * time.Hour},
 			{Name: "keyless-demo-vm", TrustPolicy: trustV1(DemoVMObjectID)},
 			{Name: "keyless-demo-other", TrustPolicy: trustV1(DemoOtherObjectID)},
 			{Name: "keyless-demo-chained", TrustPolicy: trustRoles(DemoRoleARN, DemoVMRoleARN)},
-			{Name: "keyless-demo-v2", TrustPolicy: trustV2(clients, all)},
+			{Name: "keyless-demo-v2", TrustPolicy: trustV2(DemoV2APIClientID, clients, all)},
+			{Name: "keyless-demo-job", TrustPolicy: trustJob()},
+			{Name: "keyless-demo-host", TrustPolicy: trustPolicy(trust.Service, []string{"ec2.amazonaws.com"}, trust.AssumeRole)},
 		},
 		Buckets: []Bucket{{Name: DemoBucket, Objects: map[string]string{
 			"hello.txt":           "Hello from the other cloud.\n",
@@ -120,24 +164,47 @@ func trustV1(subjects ...string) string {
 
 // trustV2 pins the caller (:aud, which is azp), the API (:oaud) and the subject
 // of v2 tokens.
-func trustV2(clients, subjects []string) string {
+func trustV2(api string, clients, subjects []string) string {
+	return document(statementV2(api, clients, subjects))
+}
+
+func statementV2(api string, clients, subjects []string) trust.Statement {
 	key := trust.ProviderKey(DemoV2Issuer)
-	return trustPolicy(trust.Federated, []string{trust.ProviderARN("", DemoAccountID, DemoV2Issuer)}, trust.AssumeRoleWithWebIdentity,
+	return statement(trust.Federated, []string{trust.ProviderARN("", DemoAccountID, DemoV2Issuer)}, trust.AssumeRoleWithWebIdentity,
 		trust.Condition{Operator: "StringEquals", Key: key + ":aud", Values: clients},
-		trust.Condition{Operator: "StringEquals", Key: key + ":oaud", Values: []string{DemoV2APIClientID}},
+		trust.Condition{Operator: "StringEquals", Key: key + ":oaud", Values: []string{api}},
 		trust.Condition{Operator: "StringEquals", Key: key + ":sub", Values: subjects})
+}
+
+// trustJob pins the two service connections, each by its issuer.
+func trustJob() string {
+	old := vstokenIssuer + DemoOrganizationID
+	key := trust.ProviderKey(old)
+	return document(
+		statementV2(ExchangeClientID, []string{devOpsClientID}, []string{demoConnection()}),
+		statement(trust.Federated, []string{trust.ProviderARN("", DemoAccountID, old)}, trust.AssumeRoleWithWebIdentity,
+			trust.Condition{Operator: "StringEquals", Key: key + ":aud", Values: []string{ExchangeAudience}},
+			trust.Condition{Operator: "StringEquals", Key: key + ":sub", Values: []string{demoOldConnection}}))
 }
 
 func trustRoles(arns ...string) string { return trustPolicy(trust.AWS, arns, trust.AssumeRole) }
 
 func trustPolicy(kind string, principals []string, action string, conditions ...trust.Condition) string {
-	statement := trust.Statement{Effect: trust.Allow, Actions: []string{action}, Conditions: conditions}
+	return document(statement(kind, principals, action, conditions...))
+}
+
+func statement(kind string, principals []string, action string, conditions ...trust.Condition) trust.Statement {
+	s := trust.Statement{Effect: trust.Allow, Actions: []string{action}, Conditions: conditions}
 	for _, id := range principals {
-		statement.Principals = append(statement.Principals, trust.Principal{Type: kind, ID: id})
+		s.Principals = append(s.Principals, trust.Principal{Type: kind, ID: id})
 	}
-	document, err := json.Marshal(&trust.Policy{Version: trust.Version2012, Statements: []trust.Statement{statement}})
+	return s
+}
+
+func document(statements ...trust.Statement) string {
+	text, err := json.Marshal(&trust.Policy{Version: trust.Version2012, Statements: statements})
 	if err != nil {
 		return "" // New refuses it
 	}
-	return string(document)
+	return string(text)
 }

@@ -30,6 +30,11 @@ const (
 	Arc        Hop = "arc" // the agent of Azure Arc; see Options.ArcTokenDir
 )
 
+// Hops lists the far sides.
+func Hops() []Hop {
+	return []Hop{Entra, Keys, IMDS, AppService, Arc, Pipelines, STS, S3, EC2, Container}
+}
+
 // addressOf is the hop whose address h has.
 func addressOf(h Hop) Hop {
 	switch h {

@@ -26,7 +26,17 @@ const (
 	HostAzureML        HostKind = "azure ml"
 	HostCloudShell     HostKind = "cloud shell"
 	HostServiceFabric  HostKind = "service fabric" // needs Listen
+	HostPipelines      HostKind = "pipelines"      // a job of Azure Pipelines
+	HostEC2            HostKind = "ec2"            // a virtual machine in AWS
+	HostContainer      HostKind = "container"      // ECS, or EKS with Pod Identity
 )
+
+// HostKinds lists them.
+func HostKinds() []HostKind {
+	return []HostKind{
+		HostVM, HostAppService, HostAppService2017, HostArc, HostAKS, HostAzureML, HostCloudShell, HostServiceFabric, HostPipelines, HostEC2, HostContainer,
+	}
+}
 
 // HostEnv returns the NAME=value pairs that a program finds on such a host. They
 // hold secrets, as there. Before [Sandbox.Listen] the addresses are those that
@@ -58,6 +68,10 @@ func (s *Sandbox) HostEnv(kind HostKind, dir string) ([]string, error) {
 		return s.fabricEnv()
 	case HostAKS:
 		return s.clusterEnv(dir)
+	case HostPipelines:
+		return s.jobEnv()
+	case HostEC2, HostContainer:
+		return s.awsEnv(kind)
 	}
 	return nil, fmt.Errorf("sandbox: no kind of host is called %q", string(kind))
 }
@@ -109,13 +123,14 @@ func (s *Sandbox) fabricEnv() ([]string, error) {
 }
 
 // clusterEnv is what the webhook of Microsoft Entra Workload ID gives a pod, for
-// the first federated credential whose issuer the sandbox plays.
+// the first federated credential of a service account whose issuer the sandbox plays.
 func (s *Sandbox) clusterEnv(dir string) ([]string, error) {
 	for _, t := range s.index.ordered {
 		for i := range t.Apps {
 			app := &t.Apps[i]
 			for _, credential := range app.FederatedCredentials {
-				if issuer := s.index.issuers[credential.Issuer]; issuer == nil || issuer.JWKS != "" {
+				issuer := s.index.issuers[credential.Issuer]
+				if issuer == nil || issuer.JWKS != "" || !strings.HasPrefix(credential.Subject, "system:serviceaccount:") {
 					continue
 				}
 				file := filepath.Join(dir, "azure-identity-token")
@@ -131,6 +146,36 @@ func (s *Sandbox) clusterEnv(dir string) ([]string, error) {
 		}
 	}
 	return nil, errors.New("sandbox: no application has a federated credential for an issuer that is played here")
+}
+
+// jobEnv is what the agent gives the first pipeline's job.
+func (s *Sandbox) jobEnv() ([]string, error) {
+	for _, o := range s.index.organizations {
+		for _, p := range o.Pipelines {
+			base := orText(s.URL(Pipelines), "https://dev.azure.com") + "/" + o.Name
+			return []string{
+				"SYSTEM_OIDCREQUESTURI=" + base + "/" + p.Project + "/_apis/distributedtask/hubs/build/plans/" + randomGUID() + "/jobs/" + randomGUID() + "/oidctoken",
+				"SYSTEM_ACCESSTOKEN=" + p.AccessToken, "SYSTEM_COLLECTIONURI=" + base + "/", "TF_BUILD=True",
+			}, nil
+		}
+	}
+	return nil, errors.New("sandbox: no organization has a pipeline")
+}
+
+// awsEnv is empty for an instance before Listen: its address is known to everybody.
+func (s *Sandbox) awsEnv(kind HostKind) ([]string, error) {
+	switch {
+	case s.index.host.RoleARN == "":
+		return nil, errors.New("sandbox: the host is not in AWS")
+	case kind == HostContainer:
+		return []string{
+			"AWS_CONTAINER_CREDENTIALS_FULL_URI=" + orText(s.URL(Container), "http://169.254.170.2") + "/v2/credentials/" + hostSessionName,
+			"AWS_CONTAINER_AUTHORIZATION_TOKEN=" + s.index.host.ContainerToken,
+		}, nil
+	case s.URL(EC2) == "":
+		return nil, nil
+	}
+	return []string{"AWS_EC2_METADATA_SERVICE_ENDPOINT=" + s.URL(EC2) + "/"}, nil // old clients join it to a path without a slash
 }
 
 // ProjectToken writes a service account's token as a kubelet does, in place of an

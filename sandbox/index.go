@@ -106,11 +106,24 @@ func (x *index) addTenant(data *Tenant) error {
 	}
 	seen := map[string]bool{}
 	for _, identity := range data.Identities {
-		if err := put(seen, identity.ObjectID, true); err != nil {
+		if err := errors.Join(put(seen, identity.ObjectID, true), t.addIdentity(identity)); err != nil {
 			return fmt.Errorf("identity %q: %w", identity.Name, err)
 		}
 	}
 	return nil
+}
+
+// addIdentity makes a user-assigned identity a client of the token endpoint, which
+// knows it by nothing but federated credentials.
+func (t *tenant) addIdentity(m ManagedIdentity) error {
+	switch {
+	case m.SystemAssigned && len(m.FederatedCredentials) > 0:
+		return errors.New("a system-assigned identity has no federated credentials")
+	case m.SystemAssigned || m.ClientID == "":
+		return nil
+	}
+	client := &App{Name: m.Name, ClientID: m.ClientID, ObjectID: m.ObjectID, FederatedCredentials: m.FederatedCredentials}
+	return put(t.clients, strings.ToLower(m.ClientID), client)
 }
 
 func (t *tenant) addApp(app *App) error {

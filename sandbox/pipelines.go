@@ -178,12 +178,16 @@ func (s *Sandbox) jobClaims(j *job, connectionID string) (claims map[string]any,
 		claims["sub"] = "sc://" + o.Name + "/" + j.Project + "/" + connection.Name
 		return claims, false, nil
 	}
-	subject := "/eid1/c/pub/t/" + dotNetGUID(connection.TenantID) + "/a/" + dotNetGUID(devOpsClientID) + "/sc/" + strings.ToLower(o.ID) + "/" + strings.ToLower(connection.ID)
 	return map[string]any{
-		"iss": issuerOf(connection.TenantID, 2), "aud": ExchangeClientID, "sub": subject, "tid": connection.TenantID,
+		"iss": issuerOf(connection.TenantID, 2), "aud": ExchangeClientID, "sub": connectionSubject(connection.TenantID, o.ID, connection.ID), "tid": connection.TenantID,
 		"azp": devOpsClientID, "azpacr": "2", "idtyp": "app", "xms_ficinfo": "CAAQARgAIAA", "xms_idrel": "7 30", "ver": "2.0",
 		"uti": randomText(16), "iat": now, "nbf": now, "exp": now + 86700,
 	}, true, nil
+}
+
+// connectionSubject is the subject of Entra's token for a service connection.
+func connectionSubject(tenantID, organizationID, connectionID string) string {
+	return "/eid1/c/pub/t/" + dotNetGUID(tenantID) + "/a/" + dotNetGUID(devOpsClientID) + "/sc/" + strings.ToLower(organizationID) + "/" + strings.ToLower(connectionID)
 }
 
 func (j *job) connection(id string) *ServiceConnection {

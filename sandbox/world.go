@@ -63,6 +63,10 @@ type ManagedIdentity struct {
 	ObjectID       string `json:"object_id" yaml:"object_id"`
 	ResourceID     string `json:"resource_id" yaml:"resource_id"`
 	SystemAssigned bool   `json:"system_assigned,omitempty" yaml:"system_assigned,omitempty"`
+
+	// FederatedCredentials let others prove that they are this identity; one that is
+	// assigned by the system can have none.
+	FederatedCredentials []FIC `json:"federated_credentials,omitempty" yaml:"federated_credentials,omitempty"`
 }
 
 // Host is the virtual machine that the metadata service describes.

@@ -43,7 +43,7 @@ func newSandbox(p *program) *cobra.Command {
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&st.listen, "listen", "127.0.0.1:0", "loopback `address`; with a port other than 0 the twelve ports from there on are used")
 	flags.StringVar(&st.dir, "dir", "", "`folder` to make and write the files to; a temporary one if not set, removed at the end")
-	flags.StringArrayVar(&st.faults, "fault", nil, "break a far side, for example 'sts: {status: 503, times: 2}'; hops entra, keys, imds, appservice, arc, sts, s3; fields delay, reset, status, code, body, retry_after, truncate, times, skew. May be repeated.")
+	flags.StringArrayVar(&st.faults, "fault", nil, "break a far side, for example 'sts: {status: 503, times: 2}'; hops "+hopNames()+"; fields delay, reset, status, code, body, retry_after, truncate, times, skew. May be repeated.")
 	flags.BoolVar(&st.verbose, "verbose", false, "log every request to stderr")
 	cmd.AddCommand(newSandboxExec(p, &st))
 	return cmd
@@ -60,6 +60,14 @@ func newSandboxExec(p *program, st *stage) *cobra.Command {
 			return p.sandboxExec(cmd.Context(), *st, args)
 		},
 	}
+}
+
+func hopNames() string {
+	var names []string
+	for _, hop := range sandbox.Hops() {
+		names = append(names, string(hop))
+	}
+	return strings.Join(names, ", ")
 }
 
 // untilInterrupted is for commands that have something to clear away at their end.
@@ -176,8 +184,8 @@ func (g *playground) breakHop(text string) error {
 		return fmt.Errorf("--fault %q: %w", text, err)
 	}
 	for hop, f := range faults {
-		if !slices.Contains([]sandbox.Hop{sandbox.Entra, sandbox.Keys, sandbox.IMDS, sandbox.AppService, sandbox.Arc, sandbox.STS, sandbox.S3}, hop) {
-			return fmt.Errorf("--fault: unknown hop %q", hop)
+		if !slices.Contains(sandbox.Hops(), hop) {
+			return fmt.Errorf("--fault: unknown hop %q; want one of %s", hop, hopNames())
 		}
 		g.SetSkew(hop, f.Skew)
 		f.Skew = 0
