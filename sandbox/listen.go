@@ -79,7 +79,7 @@ func (s *Sandbox) listenAll(host string, port int) error {
 			}
 			named[h] = reachable(listener.Addr())
 			n.byHost[named[h]] = h
-			s.start(listener, h, twin == 1)
+			s.start(listener, s.Handler(h), twin == 1)
 		}
 	}
 	return nil
@@ -96,9 +96,9 @@ func reachable(a net.Addr) string {
 }
 
 // start serves a listener; the caller holds the network's lock.
-func (s *Sandbox) start(listener net.Listener, h Hop, secure bool) {
+func (s *Sandbox) start(listener net.Listener, handler http.Handler, secure bool) {
 	server := &http.Server{
-		Handler:           s.Handler(h),
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       60 * time.Second,

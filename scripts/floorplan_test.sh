@@ -7,7 +7,7 @@ root=$PWD
 readonly module=github.com/keyless-id/keyless
 readonly rooms=(entra azhost pipelines awshost awssts awssdk azsdk delivery profile trust sandbox cmd/keyless
 	internal/sigv4 internal/refresh internal/wire internal/filecache internal/jwtpeek internal/warm
-	internal/hop internal/command internal/newcomer)
+	internal/hop internal/command internal/isolation internal/newcomer)
 
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
@@ -73,6 +73,8 @@ expect allowed internal/hop keyless
 expect allowed internal/command internal/wire
 expect refused internal/command keyless
 expect allowed profile awshost
+expect allowed internal/isolation golang.org/x/sys/unix
+expect refused internal/isolation internal/wire
 expect refused internal/warm net/http
 expect refused internal/filecache encoding/json
 expect refused cmd/keyless github.com/aws/aws-sdk-go-v2/config

@@ -81,7 +81,7 @@ func (p *program) demo(ctx context.Context, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	g, err := newPlayground(dir, "127.0.0.1:0", sandbox.Options{})
+	g, err := newPlayground(dir)
 	if err != nil {
 		return err
 	}

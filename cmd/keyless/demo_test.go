@@ -11,7 +11,7 @@ import (
 
 func tell(t *testing.T, prepare func(*playground)) []step {
 	t.Helper()
-	g, err := newPlayground(filepath.Join(t.TempDir(), "play"), "127.0.0.1:0", sandbox.Options{})
+	g, err := newPlayground(filepath.Join(t.TempDir(), "play"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestStoryStopsAtTheHopThatFails(t *testing.T) {
 
 // The last step is about a refusal: one for another reason is not the story.
 func TestStoryWantsTheRefusalOfTheTrustPolicy(t *testing.T) {
-	g, err := newPlayground(filepath.Join(t.TempDir(), "play"), "127.0.0.1:0", sandbox.Options{})
+	g, err := newPlayground(filepath.Join(t.TempDir(), "play"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	keyless "github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/internal/isolation"
 	"github.com/keyless-id/keyless/profile"
 )
 
@@ -76,6 +77,10 @@ func hintOf(err error) string {
 	if errors.As(err, &config) {
 		return config.Hint
 	}
+	var place *isolation.Error
+	if errors.As(err, &place) {
+		return place.Hint
+	}
 	var usage usageError
 	if errors.As(err, &usage) {
 		return "keyless --help"
@@ -108,7 +113,8 @@ func exitOther(err error) int {
 		return exitTemporary
 	}
 	var told failedError
-	if errors.As(err, &told) {
+	var place *isolation.Error
+	if errors.As(err, &told) || errors.As(err, &place) {
 		return exitFailed
 	}
 	return exitInternal

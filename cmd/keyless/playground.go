@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,38 +20,68 @@ import (
 // playground is a running sandbox with a folder of files that lead programs to it.
 type playground struct {
 	*sandbox.Sandbox
-	dir string
+	dir      string
+	host     sandbox.HostKind // empty: a virtual machine
+	isolated bool             // in namespaces of its own, at the true names and addresses
+
+	env []string // what programs need to find the sandbox instead of the clouds
 }
 
-// newPlayground starts the demo world on addr and writes its folder, which must not
-// exist.
-func newPlayground(dir, addr string, opts sandbox.Options) (*playground, error) {
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return nil, err
+// newPlayground starts the demo world anywhere on loopback and writes its folder.
+func newPlayground(dir string) (*playground, error) {
+	g := &playground{dir: dir}
+	return g, g.open("127.0.0.1:0", sandbox.Options{})
+}
+
+// open starts the world on addr, or at the true names, and writes the folder, which must
+// not exist.
+func (g *playground) open(addr string, opts sandbox.Options) error {
+	if err := os.Mkdir(g.dir, 0o700); err != nil {
+		return err
 	}
 	key, certificate, err := newCertificate(time.Now().Add(24 * time.Hour))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s, err := sandbox.New(worldWith(certificate), opts)
+	if g.host == sandbox.HostArc {
+		opts.ArcTokenDir = arcTokens
+	}
+	if g.Sandbox, err = sandbox.New(g.world(certificate), opts); err != nil {
+		return err
+	}
+	if !g.isolated {
+		err = g.Listen(addr)
+	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := s.Listen(addr); err != nil {
-		return nil, err
+	if g.env, err = g.variables(); err != nil {
+		return err
 	}
-	g := &playground{Sandbox: s, dir: dir}
-	return g, g.writeFiles(key)
+	if err := g.writeFiles(key); err != nil || !g.isolated {
+		return err
+	}
+	if err := g.furnish(); err != nil {
+		return err
+	}
+	return g.serveTrueNames()
 }
 
-func worldWith(certificate []byte) sandbox.World {
+func (g *playground) world(certificate []byte) sandbox.World {
 	world := sandbox.Demo()
 	for i := range world.Tenants[0].Apps {
 		if app := &world.Tenants[0].Apps[i]; app.ClientID == sandbox.DemoAppClientID {
 			app.Certificates = [][]byte{certificate}
 		}
 	}
+	if g.inAWS() {
+		world.Host.RoleARN, world.Host.ContainerToken = sandbox.DemoHostARN, sandbox.DemoContainerToken
+	}
 	return world
+}
+
+func (g *playground) inAWS() bool {
+	return g.host == sandbox.HostEC2 || g.host == sandbox.HostContainer
 }
 
 // newCertificate makes a certificate for the demo application that is valid until
@@ -115,6 +146,14 @@ func (g *playground) config() string {
 			"chained", "{ managed_identity: {} }", sandbox.DemoAudience,
 			fmt.Sprintf("{ role_arn: %q, region: us-east-1, chain: [ %q ] }", sandbox.DemoRoleARN, sandbox.DemoChainedARN),
 		},
+		{"any", "{ auto: {} }", sandbox.DemoAudience, aws(sandbox.DemoRoleARN)},
+		{"webapp", "{ app_service: {} }", sandbox.DemoAudience, aws(sandbox.DemoRoleARN)},
+		{"server", "{ arc: {} }", sandbox.DemoAudience, aws(sandbox.DemoRoleARN)},
+		{"pod", "{ workload_identity: {} }", sandbox.DemoAudience, aws(sandbox.DemoRoleARN)},
+		{"job", "{ azure_pipelines: { service_connection_id: " + sandbox.DemoConnectionID + " } }", sandbox.ExchangeAudience, aws(sandbox.DemoJobRoleARN)},
+		{"job-old", "{ azure_pipelines: { service_connection_id: " + sandbox.DemoOldConnectionID + " } }", sandbox.ExchangeAudience, aws(sandbox.DemoJobRoleARN)},
+		{"agent", "{ aws: { " + app + " } }", sandbox.DemoAudience, aws(sandbox.DemoRoleARN)},
+		{"agent-assigned", "{ aws: { tenant_id: " + sandbox.DemoTenantID + ", client_id: " + sandbox.DemoAssignedClientID + " } }", sandbox.DemoAudience, aws(sandbox.DemoRoleARN)},
 		{"stranger", "{ managed_identity: {} }", sandbox.DemoAudience, aws(sandbox.DemoOtherARN)},
 	} {
 		fmt.Fprintf(&b, "  %s:\n    source: %s\n    audience: %s\n    ca_file: %s\n    aws: %s\n", p.name, p.source, p.audience, g.path("ca.pem"), p.aws)
@@ -125,6 +164,9 @@ func (g *playground) config() string {
 // awsConfig is a configuration of the AWS CLI and SDKs in which nothing but the
 // credential process tells who the caller is.
 func (g *playground) awsConfig(exe string) string {
+	if g.inAWS() {
+		return "[default]\nregion = us-east-1\n"
+	}
 	var b strings.Builder
 	for _, p := range []struct{ section, profile string }{
 		{"default", "vm"}, {"profile vm", "vm"}, {"profile app", "app"}, {"profile cert", "cert"}, {"profile stranger", "stranger"},
@@ -135,26 +177,47 @@ func (g *playground) awsConfig(exe string) string {
 	return b.String()
 }
 
-// env is what programs need to find the sandbox instead of the clouds.
-func (g *playground) env() []string {
-	return append(g.Env(),
+// variables are where the sandbox is, and what the host would tell a program.
+func (g *playground) variables() ([]string, error) {
+	host, err := g.hostEnv()
+	if err != nil {
+		return nil, err
+	}
+	variables := append(host,
 		"KEYLESS_CONFIG="+g.path("keyless.yaml"),
 		"KEYLESS_CACHE_DIR="+g.path("cache"),
 		"AWS_CONFIG_FILE="+g.path("aws-config"),
 		"AWS_SHARED_CREDENTIALS_FILE="+g.path("aws-credentials"),
-		"AWS_EC2_METADATA_DISABLED=true",
-		"SSL_CERT_FILE="+g.path("ca.pem"),       // Go, OpenSSL
-		"AWS_CA_BUNDLE="+g.path("ca.pem"),       // AWS CLI and SDKs
-		"REQUESTS_CA_BUNDLE="+g.path("ca.pem"),  // Python
-		"CURL_CA_BUNDLE="+g.path("ca.pem"),      // curl
-		"NODE_EXTRA_CA_CERTS="+g.path("ca.pem"), // Node.js
+		"NO_PROXY=localhost,127.0.0.1,::1",
 	)
+	for _, variable := range caVariables() {
+		variables = append(variables, variable+"="+g.path("ca.pem"))
+	}
+	return variables, nil
+}
+
+// hostEnv leaves out what only a virtual machine in Azure has. Where the names are the
+// true ones there is nothing to say about the clouds.
+func (g *playground) hostEnv() ([]string, error) {
+	kind := g.host
+	if kind == "" {
+		kind = sandbox.HostVM
+	}
+	host, err := g.HostEnv(kind, g.dir)
+	if err != nil || g.isolated {
+		return host, err
+	}
+	clouds := slices.DeleteFunc(g.Env(), func(variable string) bool { return strings.HasPrefix(variable, "AZURE_POD_IDENTITY_AUTHORITY_HOST=") })
+	if !g.inAWS() {
+		clouds = append(clouds, "AWS_EC2_METADATA_DISABLED=true")
+	}
+	return append(clouds, host...), nil
 }
 
 // shell is env as a file for ". env".
 func (g *playground) shell() string {
 	var b strings.Builder
-	for _, variable := range g.env() {
+	for _, variable := range g.env {
 		name, value, _ := strings.Cut(variable, "=")
 		fmt.Fprintf(&b, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
 	}
@@ -163,7 +226,7 @@ func (g *playground) shell() string {
 
 // getenv reads the playground's variables first.
 func (g *playground) getenv(outer func(string) string) func(string) string {
-	own := &program{environ: g.env()}
+	own := &program{environ: g.env}
 	return func(name string) string {
 		if value := own.getenv(name); value != "" {
 			return value
@@ -174,7 +237,10 @@ func (g *playground) getenv(outer func(string) string) func(string) string {
 
 // remove ends the sandbox and removes its folder.
 func (g *playground) remove() error {
-	closed := g.Close()
+	var closed error
+	if g.Sandbox != nil {
+		closed = g.Close()
+	}
 	if err := os.RemoveAll(g.dir); err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -22,10 +21,12 @@ import (
 
 // stage is how a command line says what sandbox it wants.
 type stage struct {
-	listen  string
-	dir     string
-	faults  []string
-	verbose bool
+	listen   string
+	dir      string
+	host     string
+	faults   []string
+	verbose  bool
+	isolated bool
 }
 
 func newSandbox(p *program) *cobra.Command {
@@ -43,23 +44,11 @@ func newSandbox(p *program) *cobra.Command {
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&st.listen, "listen", "127.0.0.1:0", "loopback `address`; with a port other than 0 the twelve ports from there on are used")
 	flags.StringVar(&st.dir, "dir", "", "`folder` to make and write the files to; a temporary one if not set, removed at the end")
+	flags.StringVar(&st.host, "host", string(sandbox.HostVM), "`kind` of host that the programs are on: "+hostNames())
 	flags.StringArrayVar(&st.faults, "fault", nil, "break a far side, for example 'sts: {status: 503, times: 2}'; hops "+hopNames()+"; fields delay, reset, status, code, body, retry_after, truncate, times, skew. May be repeated.")
 	flags.BoolVar(&st.verbose, "verbose", false, "log every request to stderr")
 	cmd.AddCommand(newSandboxExec(p, &st))
 	return cmd
-}
-
-func newSandboxExec(p *program, st *stage) *cobra.Command {
-	return &cobra.Command{
-		Use:     "exec -- COMMAND…",
-		Short:   "Run a command inside the sandbox, by its environment",
-		Long:    "Start the sandbox, run a command whose environment leads the Azure and AWS SDKs to\nit, and end with the command's exit code.",
-		Example: "  keyless sandbox exec -- aws s3 ls",
-		Args:    asUsage(cobra.MinimumNArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.sandboxExec(cmd.Context(), *st, args)
-		},
-	}
 }
 
 func hopNames() string {
@@ -68,6 +57,28 @@ func hopNames() string {
 		names = append(names, string(hop))
 	}
 	return strings.Join(names, ", ")
+}
+
+// hostNames are the kinds of hosts as flags spell them.
+func hostNames() string {
+	var names []string
+	for _, kind := range sandbox.HostKinds() {
+		names = append(names, strings.ReplaceAll(string(kind), " ", "-"))
+	}
+	return strings.Join(names, ", ")
+}
+
+func hostKind(st stage) (sandbox.HostKind, error) {
+	kind := sandbox.HostKind(strings.ReplaceAll(st.host, "-", " "))
+	switch {
+	case !slices.Contains(sandbox.HostKinds(), kind):
+		return "", fmt.Errorf("--host %s: want one of %s", st.host, hostNames())
+	case kind == sandbox.HostArc && !st.isolated:
+		return "", errors.New("--host arc needs --isolated: programs look for the agent's files in /var/opt/azcmagent only")
+	case kind == sandbox.HostServiceFabric && st.isolated:
+		return "", errors.New("--host service-fabric does not go with --isolated: its address is not the same everywhere")
+	}
+	return kind, nil
 }
 
 // untilInterrupted is for commands that have something to clear away at their end.
@@ -88,44 +99,12 @@ func (p *program) sandbox(ctx context.Context, st stage) error {
 	return g.remove()
 }
 
-func (p *program) sandboxExec(ctx context.Context, st stage, args []string) error {
-	ctx, stop := untilInterrupted(ctx)
-	defer stop()
-	g, err := p.play(st)
-	if err != nil {
-		return err
-	}
-	command := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // what the user asked for
-	command.Env = append(outside(p.environ), g.env()...)
-	command.Stdin, command.Stdout, command.Stderr = p.stdin, p.stdout, p.stderr
-	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
-	command.WaitDelay = 5 * time.Second
-	ran := command.Run()
-	return errors.Join(childError(ran), g.remove())
-}
-
-// outside is the environment without what would lead the AWS SDKs to other
-// credentials, or anybody through a proxy.
-func outside(environ []string) []string {
-	return slices.DeleteFunc(slices.Clone(environ), func(variable string) bool {
-		name, _, _ := strings.Cut(variable, "=")
-		name = strings.ToUpper(name)
-		return strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "AZURE_") || strings.HasPrefix(name, "KEYLESS_") ||
-			name == "HTTP_PROXY" || name == "HTTPS_PROXY" || name == "ALL_PROXY" || name == "SSL_CERT_DIR"
-	})
-}
-
-// childError keeps the exit code of a command that ran.
-func childError(err error) error {
-	var exited *exec.ExitError
-	if errors.As(err, &exited) {
-		return exitError(exited.ExitCode())
-	}
-	return err
-}
-
 // play starts the sandbox that the flags ask for.
 func (p *program) play(st stage) (*playground, error) {
+	host, err := hostKind(st)
+	if err != nil {
+		return nil, usageError{err}
+	}
 	opts := sandbox.Options{}
 	if st.verbose {
 		opts.Logger = slog.New(slog.NewTextHandler(p.stderr, nil))
@@ -134,12 +113,13 @@ func (p *program) play(st stage) (*playground, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := newPlayground(dir, st.listen, opts)
+	g := &playground{dir: dir, host: host, isolated: st.isolated}
+	err = g.open(st.listen, opts)
 	if errors.Is(err, os.ErrExist) {
 		return nil, usageError{fmt.Errorf("--dir %s exists already", dir)}
 	}
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, g.remove())
 	}
 	for _, text := range st.faults {
 		if err := g.breakHop(text); err != nil {

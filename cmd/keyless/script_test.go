@@ -47,13 +47,13 @@ func TestScripts(t *testing.T) {
 type groundKey struct{}
 
 func setUp(env *testscript.Env) error {
-	g, err := newPlayground(filepath.Join(env.WorkDir, ".sandbox"), "127.0.0.1:0", sandbox.Options{})
+	g, err := newPlayground(filepath.Join(env.WorkDir, ".sandbox"))
 	if err != nil {
 		return err
 	}
 	env.Defer(func() { _ = g.remove() })
 	env.Values[groundKey{}] = g
-	env.Vars = append(env.Vars, g.env()...)
+	env.Vars = append(env.Vars, g.env...)
 	env.Vars = append(env.Vars, "SANDBOX="+g.dir, "IMDS="+g.URL(sandbox.IMDS), "ENTRA="+g.URL(sandbox.Entra), "STS="+g.URL(sandbox.STS),
 		"AUDIENCE="+sandbox.DemoAudience, "ROLE="+sandbox.DemoRoleARN, "OTHER_ROLE="+sandbox.DemoOtherARN,
 		"TENANT="+sandbox.DemoTenantID, "APP="+sandbox.DemoAppClientID, "SECRET="+sandbox.DemoAppSecret)
@@ -132,7 +132,7 @@ func parallel(ts *testscript.TestScript, _ bool, args []string) {
 // scriptEnv is the script's environment for a command that testscript does not start.
 func scriptEnv(ts *testscript.TestScript) []string {
 	names := []string{"PATH", "HOME", "TMPDIR"}
-	for _, variable := range ground(ts).env() {
+	for _, variable := range ground(ts).env {
 		name, _, _ := strings.Cut(variable, "=")
 		names = append(names, name)
 	}
@@ -180,9 +180,9 @@ func condition(name string) (bool, error) {
 	if name != "namespaces" {
 		return false, fmt.Errorf("unknown condition %q", name)
 	}
-	err := exec.CommandContext(context.Background(), "unshare", "-rm", "true").Run()
+	err := exec.CommandContext(context.Background(), "unshare", "-rmn", "true").Run()
 	if err != nil && os.Getenv("CI") == "true" {
-		return false, fmt.Errorf("unshare -rm: %w", err)
+		return false, fmt.Errorf("unshare -rmn: %w", err)
 	}
 	return err == nil, nil
 }

@@ -1,0 +1,64 @@
+package sandbox
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// isManagement knows the hosts of Azure Resource Manager.
+func isManagement(host string) bool {
+	return slices.Contains([]string{"management.azure.com", "management.usgovcloudapi.net", "management.chinacloudapi.cn"}, host)
+}
+
+// serveManagement is as much of Azure Resource Manager as a login with the Azure CLI
+// asks for: the tenants and the subscription of whoever the token is of ("Tenants -
+// List" and "Subscriptions - List", Azure REST API).
+func (s *Sandbox) serveManagement(w http.ResponseWriter, r *http.Request) {
+	if !readOnly(w, r) {
+		return
+	}
+	t, refusal := s.managed(r)
+	if refusal != "" {
+		w.Header().Set("WWW-Authenticate", `Bearer authorization_uri="https://login.microsoftonline.com/"`)
+		writeJSON(w, http.StatusUnauthorized, map[string]any{"error": map[string]string{"code": refusal, "message": "The access token is missing, invalid or for another audience."}})
+		return
+	}
+	subscription := s.index.host.SubscriptionID
+	switch strings.ToLower(strings.TrimSuffix(r.URL.Path, "/")) {
+	case "/tenants":
+		writeJSON(w, http.StatusOK, map[string]any{"value": []map[string]any{{
+			"id": "/tenants/" + t.ID, "tenantId": t.ID, "countryCode": "CH", "displayName": "sandbox", "domains": []string{"sandbox.onmicrosoft.com"},
+		}}})
+	case "/subscriptions":
+		writeJSON(w, http.StatusOK, map[string]any{"value": []map[string]any{{
+			"id": "/subscriptions/" + subscription, "subscriptionId": subscription, "tenantId": t.ID, "displayName": "sandbox", "state": "Enabled",
+			"authorizationSource": "RoleBased", "managedByTenants": []string{}, "subscriptionPolicies": map[string]string{"quotaId": "Internal_2014-09-01", "spendingLimit": "Off"},
+		}}})
+	default:
+		writeJSON(w, http.StatusNotFound, map[string]any{"error": map[string]string{"code": "ResourceNotFound", "message": "The sandbox plays tenants and subscriptions only."}})
+	}
+}
+
+// managed is the tenant of the token, or the code of what is wrong with it.
+func (s *Sandbox) managed(r *http.Request) (*tenant, string) {
+	raw, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !found {
+		return nil, "AuthenticationFailed"
+	}
+	token, err := parseToken(raw, []string{"RS256"})
+	if err != nil {
+		return nil, "InvalidAuthenticationToken"
+	}
+	keys, err := s.fetchKeys(r.Context(), token.issuer)
+	switch tenantID, _ := token.claims["tid"].(string); {
+	case err != nil || token.verifyBy(keys) != nil || timely(token, s.now(Entra)) != nil:
+		return nil, "InvalidAuthenticationToken"
+	case !slices.ContainsFunc(token.audiences(), func(audience string) bool { return strings.HasPrefix(audience, "https://management.") }):
+		return nil, "InvalidAuthenticationTokenAudience"
+	case s.index.tenants[tenantID] == nil:
+		return nil, "InvalidAuthenticationTokenTenant"
+	default:
+		return s.index.tenants[tenantID], ""
+	}
+}
