@@ -29,8 +29,8 @@ test-unit: ## unit, race and script tests and the examples only; needs no other 
 interop: ## only the tests against programs that were not written here
 	@scripts/test.sh interop
 
-test-all: ## make test, every fuzz target for 10 s, and every benchmark once
-	@scripts/test.sh unit examples interop
+test-all: ## make test with the slow rest, every fuzz target for 10 s, every benchmark once
+	@scripts/test.sh unit examples slow interop
 	@FUZZTIME=10s scripts/fuzz.sh
 	@scripts/bench.sh smoke
 

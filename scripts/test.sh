@@ -22,6 +22,10 @@ for word in "$@"; do
 	case $word in
 	unit) suite unit . -race -shuffle=on || status=1 ;;
 	examples) suite examples examples -count=1 || status=1 ;;
+	slow) # what the suites after it are to run as well
+		scripts/parts.sh slow || status=1
+		export INTEROP_SLOW=1
+		;;
 	interop)
 		scripts/parts.sh interop || status=1
 		suite interop interop -count=1 -timeout=20m || status=1
