@@ -12,7 +12,7 @@ OUT ?= bin/keyless
 export FUZZTIME
 
 .PHONY: help demo test test-unit test-all interop lint fmt fuzz docs build clean tools parts
-.PHONY: bench bench-start bench-cold bench-callers bench-crowd bench-cache
+.PHONY: bench bench-start bench-cold bench-callers bench-crowd bench-cache bench-sources
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,9 @@ bench-crowd: ## only: requests that 100 cold starts make
 
 bench-cache: ## only: the in-process caches against the SDKs' own
 	@scripts/bench.sh cache
+
+bench-sources: ## only: every source against azidentity: requests, waits, outages, cached calls
+	@scripts/bench.sh sources
 
 docs: ## regenerate the generated docs (CHECK=1: fail if that changes a file)
 	@scripts/docs.sh

@@ -104,6 +104,25 @@ func TestAClaimsChallengeIsNotAnsweredFromTheCache(t *testing.T) {
 	})
 }
 
+// A metadata service has one token for hours, and no way round it.
+func TestAChallengeThatCannotBeMetIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		only := keyless.Token{Value: keyless.NewSecret("only"), Obtained: time.Now(), Expiry: time.Now().Add(24 * time.Hour)}
+		credential := azsdk.NewCredential(func(string) keyless.TokenSource {
+			return keyless.TokenSourceFunc(func(context.Context) (keyless.Token, error) { return only, nil })
+		})
+		challenge := scope("api://x/.default")
+		challenge.Claims = `{"access_token":{}}`
+		if _, err := credential.GetToken(t.Context(), challenge); err != nil {
+			t.Errorf("a new token is the answer to a challenge: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if token, err := credential.GetToken(t.Context(), challenge); !keyless.IsTemporary(err) || token.Token != "" {
+			t.Errorf("%+v, %v", token, err)
+		}
+	})
+}
+
 func TestWhatCannotBeMeantIsRefused(t *testing.T) {
 	i := &issuer{}
 	credential := azsdk.NewCredential(func(audience string) keyless.TokenSource {
@@ -167,7 +186,7 @@ func TestACredentialThatFails(t *testing.T) {
 		want  keyless.Error
 	}{
 		"refused":     {err: errors.New(page), want: keyless.Error{Code: "AADSTS7000215"}},
-		"busy":        {err: fmt.Errorf("asked: %w", &azcore.ResponseError{StatusCode: http.StatusServiceUnavailable, RawResponse: &http.Response{StatusCode: http.StatusServiceUnavailable, Body: http.NoBody, Request: &http.Request{}}}), want: keyless.Error{Temporary: true}},
+		"busy":        {err: fmt.Errorf("asked: %w", &azcore.ResponseError{StatusCode: http.StatusServiceUnavailable, RawResponse: &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"7"}}, Body: http.NoBody, Request: &http.Request{}}}), want: keyless.Error{Temporary: true, RetryAfter: 7 * time.Second}},
 		"out of time": {err: context.DeadlineExceeded, want: keyless.Error{Temporary: true}},
 		"of keyless":  {err: &keyless.Error{Hop: keyless.HopSource, Code: "AADSTS700016", Hint: "h"}, want: keyless.Error{Code: "AADSTS700016"}},
 		"empty":       {token: azcore.AccessToken{ExpiresOn: time.Now()}},
@@ -176,7 +195,7 @@ func TestACredentialThatFails(t *testing.T) {
 		source := azsdk.Source{Audience: "api://x", Credential: credential(func(policy.TokenRequestOptions) (azcore.AccessToken, error) { return c.token, c.err })}
 		_, err := source.Token(t.Context())
 		var e *keyless.Error
-		if !errors.As(err, &e) || e.Code != c.want.Code || e.Temporary != c.want.Temporary || c.err != nil && (e.Hint == "" || !errors.Is(err, c.err)) {
+		if !errors.As(err, &e) || e.Code != c.want.Code || e.Temporary != c.want.Temporary || e.RetryAfter != c.want.RetryAfter || c.err != nil && (e.Hint == "" || !errors.Is(err, c.err)) {
 			t.Errorf("%s: %#v", name, err)
 		}
 		if text := err.Error(); strings.Contains(text, "hunter2") || strings.Contains(text, "\n") {

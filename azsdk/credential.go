@@ -47,12 +47,28 @@ func (c *Credential) GetToken(ctx context.Context, options policy.TokenRequestOp
 	}
 	token, err := cache.Token(ctx)
 	if err == nil && options.Claims != "" {
-		token, err = cache.Refresh(ctx, token, options.Claims)
+		token, err = another(ctx, cache, token, options.Claims)
 	}
 	if err != nil {
 		return azcore.AccessToken{}, err
 	}
 	return azcore.AccessToken{Token: token.Value.Reveal(), ExpiresOn: token.Expiry.UTC(), RefreshOn: refreshOn(token)}, nil
+}
+
+// young is how old a token may be to count as the answer to a challenge: the cache asks
+// for another one no sooner.
+const young = 10 * time.Second
+
+// another returns a token that meets the challenge, in the place of the refused one.
+func another(ctx context.Context, cache *keyless.CachedSource, refused keyless.Token, claims string) (keyless.Token, error) {
+	token, err := cache.Refresh(ctx, refused, claims)
+	if err != nil || !token.Value.Equal(refused.Value) || time.Since(refused.Obtained) < young {
+		return token, err
+	}
+	return keyless.Token{}, &keyless.Error{
+		Hop: keyless.HopSource, Op: opSDK, Temporary: true, Message: "the service refused the token with a claims challenge, and the source has no other",
+		Hint: "a metadata service hands out the token that it has until that runs out; an application (package entra) gets a new one at once",
+	}
 }
 
 // refreshOn is when the SDK should ask again: in the middle, unless the issuer has a

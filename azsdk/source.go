@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -65,10 +66,19 @@ func failed(err error) error {
 	}
 	var answer *azcore.ResponseError
 	if errors.As(err, &answer) {
+		e.RetryAfter = retryAfter(answer)
 		e.Temporary = e.Temporary || answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode >= http.StatusInternalServerError
 	}
 	if e.Hint == "" {
 		e.Hint = "the Azure SDK's credential failed; its message says why"
 	}
 	return e
+}
+
+func retryAfter(answer *azcore.ResponseError) time.Duration {
+	if answer.RawResponse == nil {
+		return 0
+	}
+	seconds, _ := strconv.Atoi(answer.RawResponse.Header.Get("Retry-After")) // a date, or none: zero
+	return time.Duration(max(seconds, 0)) * time.Second
 }

@@ -11,6 +11,8 @@ require (
 	github.com/keyless-id/keyless v0.0.0
 )
 
+require software.sslmate.com/src/go-pkcs12 v0.7.4 // indirect
+
 require (
 	github.com/Azure/azure-sdk-for-go/sdk/internal v1.13.0 // indirect
 	github.com/AzureAD/microsoft-authentication-library-for-go v1.10.1 // indirect

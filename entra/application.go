@@ -88,10 +88,16 @@ func (a application) token(ctx context.Context, prove proof, claims string) (key
 		token, err = a.try(ctx, prove, claims)
 		return err
 	}, judge)
+	if final, ok := err.(settled); ok { //nolint:errorlint // as judge saw it, not deeper
+		err = final.error
+	}
 	return token, err
 }
 
 func judge(err error) wire.Verdict {
+	if errors.As(err, new(settled)) {
+		return wire.Verdict{}
+	}
 	verdict := hop.Verdict(err)
 	var e *keyless.Error
 	if errors.As(err, &e) && oauth.Propagating(e.Code) {

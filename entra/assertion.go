@@ -80,5 +80,14 @@ func (a Assertion) assertion(ctx context.Context) (keyless.Secret, error) {
 		return readSecret("assertion", a.File)
 	}
 	token, err := a.Source.Token(ctx)
-	return token.Value, err
+	if err != nil {
+		return keyless.Secret{}, settled{err}
+	}
+	return token.Value, nil
 }
+
+// settled is the failure of a source that has tried again itself for as long as that
+// made sense.
+type settled struct{ error }
+
+func (s settled) Unwrap() error { return s.error }

@@ -46,6 +46,20 @@ func TestWhyTheAssertionsSourceFailedIsPassedOn(t *testing.T) {
 	}
 }
 
+// A source tries again by itself; to try that again would keep the caller for the
+// product of both.
+func TestAnAssertionsSourceIsAskedOnce(t *testing.T) {
+	asked := 0
+	down := &keyless.Error{Hop: keyless.HopSource, Op: "elsewhere", Temporary: true}
+	a := entra.Assertion{TenantID: tenantID, ClientID: clientID, Scope: scope, Source: keyless.TokenSourceFunc(func(context.Context) (keyless.Token, error) {
+		asked++
+		return keyless.Token{}, down
+	})}
+	if _, err := a.Token(t.Context()); err != error(down) || asked != 1 { //nolint:errorlint // it is handed on as it is
+		t.Errorf("%v after %d requests", err, asked)
+	}
+}
+
 func TestBadAssertionsAreSaidBeforeAsking(t *testing.T) {
 	empty := keyless.TokenSourceFunc(func(context.Context) (keyless.Token, error) { return keyless.Token{}, nil })
 	plain := keyless.TokenSourceFunc(func(context.Context) (keyless.Token, error) { return keyless.Token{}, errors.New("no luck") })

@@ -21,8 +21,6 @@ import (
 
 	keylessid "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/awssdk"
-	"github.com/keyless-id/keyless/awssts"
-	"github.com/keyless-id/keyless/azsdk"
 	"github.com/keyless-id/keyless/pipelines"
 	"github.com/keyless-id/keyless/sandbox"
 )
@@ -85,26 +83,6 @@ func TestAzidentityTakesTheSandboxForAnyFederation(t *testing.T) {
 		}
 		if token, err := getToken(t, credential, sandbox.DemoAudience); (err == nil) != allowed || allowed && strings.Count(token.Token, ".") != 2 {
 			t.Errorf("%s: %v", connection, err)
-		}
-	}
-}
-
-// Both adapters at once: azidentity proves who the program is, keyless trades that at
-// STS, and the AWS SDK works with the result.
-func TestAzidentityAndTheAWSSDKMeetInKeyless(t *testing.T) {
-	s, _ := demo(t, sandbox.HostVM)
-	for role, want := range map[string]string{sandbox.DemoRoleARN: "", sandbox.DemoOtherARN: "AccessDenied"} {
-		credential, err := azidentity.NewClientSecretCredential(sandbox.DemoTenantID, sandbox.DemoAppClientID, sandbox.DemoAppSecret,
-			&azidentity.ClientSecretCredentialOptions{ClientOptions: azureOptions(t, &cloud{Sandbox: s}), DisableInstanceDiscovery: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		source := azsdk.Source{Credential: credential, Audience: sandbox.DemoAudience}
-		provider := awssdk.NewProvider(keylessid.CachedCredentials(keylessid.Federate(source, exchange(s, role))))
-		client := s3.New(s3.Options{Region: region, BaseEndpoint: aws.String(s.URL(sandbox.S3)), Credentials: provider, UsePathStyle: true, Retryer: aws.NopRetryer{}})
-		list, err := client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String(sandbox.DemoBucket)})
-		if want == "" && (err != nil || len(list.Contents) != 3) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-			t.Errorf("%s: %v", role, err)
 		}
 	}
 }
@@ -197,10 +175,6 @@ func forward(w http.ResponseWriter, client *http.Client, address string) {
 	}
 	defer func() { _ = answer.Body.Close() }()
 	_, _ = io.Copy(w, answer.Body)
-}
-
-func exchange(s *sandbox.Sandbox, role string) keylessid.Exchanger {
-	return awssts.WebIdentity{RoleARN: role, Region: region, Audience: sandbox.DemoAudience, Endpoint: s.URL(sandbox.STS)}
 }
 
 func assertionOf(source keylessid.TokenSource) func(context.Context) (string, error) {

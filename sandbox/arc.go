@@ -60,7 +60,7 @@ func (s *Sandbox) challengeArc(w http.ResponseWriter) {
 }
 
 // maxChallenges bounds the files of clients that never come again.
-const maxChallenges = 64
+const maxChallenges = 1024
 
 // challenges are the files that wait to be read, by their content.
 type challenges struct {
