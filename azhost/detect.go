@@ -121,6 +121,7 @@ type lookout struct {
 	Detector
 	why    []string
 	silent error // why the metadata service counts as absent
+	named  bool  // the environment says where it is
 }
 
 func (l *lookout) say(format string, args ...any) {
@@ -310,6 +311,7 @@ func (l *lookout) metadata(ctx context.Context) (Kind, string) {
 	if endpoint == "" {
 		endpoint = DefaultEndpoint
 	} else {
+		l.named = true
 		l.say("AZURE_POD_IDENTITY_AUTHORITY_HOST says where the instance metadata service is")
 	}
 	if l.alone(KindVM) {
@@ -321,16 +323,19 @@ func (l *lookout) metadata(ctx context.Context) (Kind, string) {
 	return KindVM, endpoint
 }
 
-func (l *lookout) azureCLI(context.Context) (Kind, string) { return l.program(KindAzureCLI, "az") }
+func (l *lookout) azureCLI(ctx context.Context) (Kind, string) {
+	return l.program(ctx, KindAzureCLI, "az")
+}
 
-func (l *lookout) azureDeveloperCLI(context.Context) (Kind, string) {
-	return l.program(KindAzureDeveloperCLI, "azd")
+func (l *lookout) azureDeveloperCLI(ctx context.Context) (Kind, string) {
+	return l.program(ctx, KindAzureDeveloperCLI, "azd")
 }
 
 // program returns the path of the program as the endpoint. Whether somebody is signed in
-// with it shows when it is asked.
-func (l *lookout) program(kind Kind, name string) (Kind, string) {
-	if !l.wants(kind) {
+// with it shows when it is asked. A host that is named and does not answer, or had no time
+// to, is no reason to become a person.
+func (l *lookout) program(ctx context.Context, kind Kind, name string) (Kind, string) {
+	if !l.wants(kind) || l.named || ctx.Err() != nil {
 		return "", ""
 	}
 	path, err := exec.LookPath(name)

@@ -198,6 +198,9 @@ func TestWhereNothingIsItShowsInUnderASecond(t *testing.T) {
 }
 
 func TestACallerWithoutTimeIsNotToldThatNothingIsThere(t *testing.T) {
+	bin := t.TempDir()
+	plays(t, bin, "az", "exit 1") // nobody asks it where a host is named, or has had no time
+	t.Setenv("PATH", bin)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := detector(nil, fails(context.Canceled)).Detect(ctx)
