@@ -11,12 +11,10 @@ import (
 	"github.com/keyless-id/keyless/sandbox"
 )
 
-const outboundIssuer = "https://01234567-89ab-4000-8000-000000000000.tokens.sts.global.api.aws"
-
-func ec2() sandbox.World {
+// ec2 is the demo on a host that has a role of the account.
+func ec2(role string) sandbox.World {
 	w := sandbox.Demo()
-	w.Host.RoleARN, w.Host.ContainerToken = sandbox.DemoRoleARN, "container-token"
-	w.Accounts[0].OutboundIssuer = outboundIssuer
+	w.Host.RoleARN, w.Host.ContainerToken = role, "container-token"
 	return w
 }
 
@@ -34,7 +32,7 @@ func ask(t *testing.T, c *cloud, method, address string, header ...string) answe
 
 func TestInstanceMetadataWantsASession(t *testing.T) {
 	now := time.Now()
-	s := newSandbox(t, ec2(), sandbox.Options{Now: func() time.Time { return now }})
+	s := newSandbox(t, ec2(sandbox.DemoRoleARN), sandbox.Options{Now: func() time.Time { return now }})
 	c := inProcess(s)
 	const ttl, token = "X-aws-ec2-metadata-token-ttl-seconds", "X-aws-ec2-metadata-token"
 	const list = "http://169.254.169.254/latest/meta-data/iam/security-credentials/"
@@ -79,7 +77,7 @@ func TestAHostOfAzureHasNothingOfAWS(t *testing.T) {
 }
 
 func TestTheContainerEndpointWantsItsToken(t *testing.T) {
-	c := inProcess(newSandbox(t, ec2(), sandbox.Options{}))
+	c := inProcess(newSandbox(t, ec2(sandbox.DemoRoleARN), sandbox.Options{}))
 	if got := ask(t, c, "GET", "http://169.254.170.2/v2/credentials/x", "Authorization", "container-token"); got.status != 200 || !strings.Contains(got.body, "SecretAccessKey") {
 		t.Errorf("got %d %s", got.status, got.body)
 	}
@@ -111,7 +109,7 @@ func webIdentityToken(t *testing.T, c *cloud, host string, change ...string) ans
 }
 
 func TestSTSIssuesTokensForOthers(t *testing.T) {
-	c := inProcess(newSandbox(t, ec2(), sandbox.Options{}))
+	c := inProcess(newSandbox(t, ec2(sandbox.DemoRoleARN), sandbox.Options{}))
 	const sts = "sts.eu-west-1.amazonaws.com"
 	if got := webIdentityToken(t, c, sts); got.status != 200 || !strings.Contains(got.body, "<WebIdentityToken>eyJ") {
 		t.Errorf("got %d %s", got.status, got.body)
@@ -127,7 +125,7 @@ func TestSTSIssuesTokensForOthers(t *testing.T) {
 	if got := webIdentityToken(t, c, "sts.amazonaws.com"); got.status != 400 || !strings.Contains(got.body, "global endpoint") {
 		t.Errorf("the global endpoint: %d %s", got.status, got.body)
 	}
-	w := ec2()
+	w := ec2(sandbox.DemoRoleARN)
 	w.Accounts[0].OutboundIssuer = ""
 	c = inProcess(newSandbox(t, w, sandbox.Options{}))
 	wantSTSError(t, webIdentityToken(t, c, sts), 403, "OutboundWebIdentityFederationDisabled", "")

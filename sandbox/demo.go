@@ -37,6 +37,7 @@ const (
 	// A cluster's issuer and the service account that the application trusts.
 	DemoClusterIssuer  = "https://westeurope.oic.prod-aks.azure.com/" + DemoTenantID + "/c0de5000-0000-4000-8000-000000000051/"
 	DemoServiceAccount = "system:serviceaccount:demo:keyless"
+	DemoPodAudience    = "sts.amazonaws.com" // of the tokens that AWS takes from the cluster itself
 
 	// An organization of Azure DevOps, its project and pipeline, what the job proves
 	// itself with, and its two service connections: the first is Entra's, the other of
@@ -62,6 +63,7 @@ const (
 	DemoV2RoleARN  = "arn:aws:iam::" + DemoAccountID + ":role/keyless-demo-v2"      // trusts the three identities, by v2 token
 	DemoJobRoleARN = "arn:aws:iam::" + DemoAccountID + ":role/keyless-demo-job"     // trusts both service connections
 	DemoHostARN    = "arn:aws:iam::" + DemoAccountID + ":role/keyless-demo-host"    // for a host in AWS: Host.RoleARN
+	DemoPodRoleARN = "arn:aws:iam::" + DemoAccountID + ":role/keyless-demo-pod"     // trusts the service account by the cluster's own token
 	DemoBucket     = "keyless-demo"
 
 	// A subject that exists nowhere: the one that DemoOtherARN trusts.
@@ -136,6 +138,7 @@ func demoAccount() Account {
 			{URL: DemoIssuer, ClientIDs: []string{DemoAudience}},
 			{URL: DemoV2Issuer, ClientIDs: append([]string{DemoV2APIClientID, devOpsClientID}, clients...)},
 			{URL: vstokenIssuer + DemoOrganizationID, ClientIDs: []string{ExchangeAudience}},
+			{URL: DemoClusterIssuer, ClientIDs: []string{DemoPodAudience}},
 		},
 		Roles: []Role{
 			{Name: "keyless-demo", TrustPolicy: trustV1(all...), MaxSession: 12 * time.Hour},
@@ -144,6 +147,7 @@ func demoAccount() Account {
 			{Name: "keyless-demo-chained", TrustPolicy: trustRoles(DemoRoleARN, DemoVMRoleARN)},
 			{Name: "keyless-demo-v2", TrustPolicy: trustV2(DemoV2APIClientID, clients, all)},
 			{Name: "keyless-demo-job", TrustPolicy: trustJob()},
+			{Name: "keyless-demo-pod", TrustPolicy: document(pinned(DemoClusterIssuer, DemoPodAudience, DemoServiceAccount))},
 			{Name: "keyless-demo-host", TrustPolicy: trustPolicy(trust.Service, []string{"ec2.amazonaws.com"}, trust.AssumeRole)},
 		},
 		Buckets: []Bucket{{Name: DemoBucket, Objects: map[string]string{
@@ -154,11 +158,16 @@ func demoAccount() Account {
 	}
 }
 
-// trustV1 pins audience and subject of v1 tokens.
+// trustV1 trusts callers of the API by v1 tokens.
 func trustV1(subjects ...string) string {
-	key := trust.ProviderKey(DemoIssuer)
-	return trustPolicy(trust.Federated, []string{trust.ProviderARN("", DemoAccountID, DemoIssuer)}, trust.AssumeRoleWithWebIdentity,
-		trust.Condition{Operator: "StringEquals", Key: key + ":aud", Values: []string{DemoAudience}},
+	return document(pinned(DemoIssuer, DemoAudience, subjects...))
+}
+
+// pinned trusts an issuer's tokens with one audience and certain subjects.
+func pinned(issuer, audience string, subjects ...string) trust.Statement {
+	key := trust.ProviderKey(issuer)
+	return statement(trust.Federated, []string{trust.ProviderARN("", DemoAccountID, issuer)}, trust.AssumeRoleWithWebIdentity,
+		trust.Condition{Operator: "StringEquals", Key: key + ":aud", Values: []string{audience}},
 		trust.Condition{Operator: "StringEquals", Key: key + ":sub", Values: subjects})
 }
 
@@ -178,13 +187,9 @@ func statementV2(api string, clients, subjects []string) trust.Statement {
 
 // trustJob pins the two service connections, each by its issuer.
 func trustJob() string {
-	old := vstokenIssuer + DemoOrganizationID
-	key := trust.ProviderKey(old)
 	return document(
 		statementV2(ExchangeClientID, []string{devOpsClientID}, []string{demoConnection()}),
-		statement(trust.Federated, []string{trust.ProviderARN("", DemoAccountID, old)}, trust.AssumeRoleWithWebIdentity,
-			trust.Condition{Operator: "StringEquals", Key: key + ":aud", Values: []string{ExchangeAudience}},
-			trust.Condition{Operator: "StringEquals", Key: key + ":sub", Values: []string{demoOldConnection}}))
+		pinned(vstokenIssuer+DemoOrganizationID, ExchangeAudience, demoOldConnection))
 }
 
 func trustRoles(arns ...string) string { return trustPolicy(trust.AWS, arns, trust.AssumeRole) }

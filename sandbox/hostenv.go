@@ -148,18 +148,17 @@ func (s *Sandbox) clusterEnv(dir string) ([]string, error) {
 	return nil, errors.New("sandbox: no application has a federated credential for an issuer that is played here")
 }
 
-// jobEnv is what the agent gives the first pipeline's job.
+// jobEnv is what the agent gives the job of the world's first pipeline.
 func (s *Sandbox) jobEnv() ([]string, error) {
-	for _, o := range s.index.organizations {
-		for _, p := range o.Pipelines {
-			base := orText(s.URL(Pipelines), "https://dev.azure.com") + "/" + o.Name
-			return []string{
-				"SYSTEM_OIDCREQUESTURI=" + base + "/" + p.Project + "/_apis/distributedtask/hubs/build/plans/" + randomGUID() + "/jobs/" + randomGUID() + "/oidctoken",
-				"SYSTEM_ACCESSTOKEN=" + p.AccessToken, "SYSTEM_COLLECTIONURI=" + base + "/", "TF_BUILD=True",
-			}, nil
-		}
+	if len(s.index.pipelines) == 0 {
+		return nil, errors.New("sandbox: no organization has a pipeline")
 	}
-	return nil, errors.New("sandbox: no organization has a pipeline")
+	j := s.index.pipelines[0]
+	base := orText(s.URL(Pipelines), "https://dev.azure.com") + "/" + j.organization.Name
+	return []string{
+		"SYSTEM_OIDCREQUESTURI=" + base + "/" + j.Project + "/_apis/distributedtask/hubs/build/plans/" + randomGUID() + "/jobs/" + randomGUID() + "/oidctoken",
+		"SYSTEM_ACCESSTOKEN=" + j.AccessToken, "SYSTEM_COLLECTIONURI=" + base + "/", "TF_BUILD=True",
+	}, nil
 }
 
 // awsEnv is empty for an instance before Listen: its address is known to everybody.

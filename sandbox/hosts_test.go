@@ -253,9 +253,9 @@ func TestAServiceAccountsTokenMeetsItsFederatedCredential(t *testing.T) {
 
 func TestAHostThatCannotBeIsSaid(t *testing.T) {
 	w := sandbox.Demo()
-	w.Issuers = nil
+	w.Issuers, w.Organizations = nil, nil
 	s := newSandbox(t, w, sandbox.Options{})
-	for _, kind := range []sandbox.HostKind{"mainframe", sandbox.HostArc, sandbox.HostServiceFabric, sandbox.HostAKS} {
+	for _, kind := range []sandbox.HostKind{"mainframe", sandbox.HostArc, sandbox.HostServiceFabric, sandbox.HostAKS, sandbox.HostPipelines, sandbox.HostEC2, sandbox.HostContainer} {
 		if env, err := s.HostEnv(kind, t.TempDir()); err == nil {
 			t.Errorf("%s: %v", kind, env)
 		}

@@ -20,6 +20,7 @@ type index struct {
 
 	organizations map[string]*Organization // by name, lower case
 	jobs          map[string]*job          // by access token
+	pipelines     []*job                   // as in the world
 
 	users map[string]*identity
 	host  Host

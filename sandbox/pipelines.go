@@ -54,9 +54,11 @@ func (x *index) addOrganization(o *Organization) error {
 	}
 	for i := range o.Pipelines {
 		p := &o.Pipelines[i]
-		if err := put(x.jobs, p.AccessToken, &job{p, o}); err != nil {
+		j := &job{p, o}
+		if err := put(x.jobs, p.AccessToken, j); err != nil {
 			return errors.New("two pipelines have the same access token, or one has none")
 		}
+		x.pipelines = append(x.pipelines, j)
 		for _, c := range p.Connections {
 			if c.TenantID != "" && x.tenants[strings.ToLower(c.TenantID)] == nil {
 				return fmt.Errorf("service connection %q: no tenant %q", c.Name, c.TenantID)

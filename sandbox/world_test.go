@@ -23,6 +23,7 @@ func TestAWorldWithAMistakeIsNotPlayed(t *testing.T) {
 		"not a legal name":       func(w *sandbox.World) { w.Accounts[0].Buckets[0].Name = "A" },
 		"must be a URL":          func(w *sandbox.World) { w.Issuers = []sandbox.Issuer{{URL: "x"}} },
 		`user ""`:                func(w *sandbox.World) { w.Accounts[0].Users = []sandbox.AccessKey{{}} },
+		"system-assigned":        func(w *sandbox.World) { w.Tenants[0].Identities[0].FederatedCredentials = []sandbox.FIC{{}} },
 		`identity "vm-demo"`:     func(w *sandbox.World) { w.Tenants[0].Identities[0].ObjectID = "" },
 	} {
 		w := sandbox.Demo()

@@ -64,6 +64,8 @@ func Run(t *testing.T, c Contract) {
 		"redirects are not followed":                 c.redirect,
 		"an endless answer is not read to its end":   c.bounded,
 		"fifty callers at once":                      c.crowd,
+		"a hundred cold callers cost one":            c.coldCrowd,
+		"an outage in mid-token costs no call":       c.outage,
 		"one failure after another passes":           c.recovers,
 		"Retry-After is obeyed":                      c.retryAfter,
 		"a long Retry-After is not waited for":       c.longRetryAfter,
