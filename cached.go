@@ -119,6 +119,23 @@ func (c *CachedProvider) Credentials(ctx context.Context) (Credentials, error) {
 	return credentials, nil
 }
 
+// Keep asks ahead of time until ctx ends, so that [CachedProvider.Latest] has an answer
+// at any moment. It is for servers, and not for the lazy kind.
+func (c *CachedProvider) Keep(ctx context.Context) { c.cache.Keep(ctx) }
+
+// Latest returns the credentials that there are, and asks nobody: the latest failure
+// if there are none that are still good.
+func (c *CachedProvider) Latest() (Credentials, error) {
+	credentials, found, err := c.cache.Latest()
+	switch {
+	case found:
+		return credentials, nil
+	case err == nil:
+		return Credentials{}, &Error{Hop: HopDelivery, Op: "cache", Message: "no credentials yet", Temporary: true}
+	}
+	return Credentials{}, explain(HopExchange, err)
+}
+
 // Renew returns credentials other than refused, which AWS said are expired or
 // invalid. It asks for new ones at most every 10 s.
 func (c *CachedProvider) Renew(ctx context.Context, refused Credentials) (Credentials, error) {

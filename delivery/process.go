@@ -39,3 +39,23 @@ func Process(c keyless.Credentials) ([]byte, error) {
 	data, err := json.Marshal(document)
 	return append(data, '\n'), err
 }
+
+// ReadProcess reads what [Process] wrote. Its error repeats nothing of the document.
+func ReadProcess(document []byte) (keyless.Credentials, error) {
+	var p process
+	if err := json.Unmarshal(document, &p); err != nil || p.Version != 1 || p.AccessKeyID == "" || p.SecretAccessKey == "" {
+		return keyless.Credentials{}, &keyless.Error{Hop: keyless.HopDelivery, Op: "credential_process", Message: "the document holds no credentials"}
+	}
+	c := keyless.Credentials{
+		AccessKeyID: p.AccessKeyID, SecretAccessKey: keyless.NewSecret(p.SecretAccessKey), SessionToken: keyless.NewSecret(p.SessionToken), AccountID: p.AccountID,
+	}
+	if p.Expiration == "" {
+		return c, nil
+	}
+	expiry, err := time.Parse(time.RFC3339, p.Expiration)
+	if err != nil {
+		return keyless.Credentials{}, &keyless.Error{Hop: keyless.HopDelivery, Op: "credential_process", Message: "the document's Expiration is no time"}
+	}
+	c.Expiry = expiry
+	return c, nil
+}

@@ -7,7 +7,7 @@ root=$PWD
 readonly module=github.com/keyless-id/keyless
 readonly rooms=(entra azhost pipelines awshost awssts awssdk azsdk delivery profile trust sandbox cmd/keyless
 	internal/sigv4 internal/refresh internal/wire internal/filecache internal/jwtpeek internal/warm
-	internal/hop internal/command internal/isolation internal/newcomer)
+	internal/hop internal/command internal/isolation internal/peer delivery/endpoint internal/newcomer)
 
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
@@ -74,6 +74,9 @@ expect allowed internal/command internal/wire
 expect refused internal/command keyless
 expect allowed profile awshost
 expect allowed internal/isolation golang.org/x/sys/unix
+expect refused internal/peer internal/wire
+expect allowed delivery/endpoint internal/peer
+expect refused delivery/endpoint profile
 expect refused internal/isolation internal/wire
 expect refused internal/warm net/http
 expect refused internal/filecache encoding/json

@@ -46,12 +46,23 @@ func newCredentialProcess(p *program) *cobra.Command {
 }
 
 func (p *program) credentialProcess(ctx context.Context, c *choice, args []string) error {
-	selected, built, err := p.build(c, args)
+	_, entry, err := p.credentials(ctx, c, args)
 	if err != nil {
 		return err
 	}
+	_, err = p.stdout.Write(entry.Payload)
+	return err
+}
+
+// credentials are the profile's, in the form of a credential process, from the cache if
+// it has them.
+func (p *program) credentials(ctx context.Context, c *choice, args []string) (*profile.Selected, filecache.Entry, error) {
+	selected, built, err := p.build(c, args)
+	if err != nil {
+		return nil, filecache.Entry{}, err
+	}
 	if built.Exchanger == nil {
-		return &profile.Error{File: selected.Path, Path: selected.Name, Message: "the profile names no role", Hint: "add aws: { role_arn: … }"}
+		return nil, filecache.Entry{}, noRole(selected)
 	}
 	provider := keyless.Federate(built.Source, built.Exchanger)
 	cache, warn := p.cache(c)
@@ -63,16 +74,17 @@ func (p *program) credentialProcess(ctx context.Context, c *choice, args []strin
 	}
 	entry, err := cache.Get(ctx, query)
 	if err != nil {
-		return deadOnArrival(keyless.HopExchange, err)
-	}
-	if _, err := p.stdout.Write(entry.Payload); err != nil {
-		return err
+		return nil, entry, deadOnArrival(keyless.HopExchange, err)
 	}
 	if !built.Unsettled {
 		p.remember(cache, selected, built.CredentialsKey)
 	}
 	warn.print(p, selected.Warnings)
-	return nil
+	return selected, entry, nil
+}
+
+func noRole(selected *profile.Selected) error {
+	return &profile.Error{File: selected.Path, Path: selected.Name, Message: "the profile names no role", Hint: "add aws: { role_arn: … }"}
 }
 
 func fetchCredentials(ctx context.Context, provider keyless.CredentialsProvider) (filecache.Answer, error) {
@@ -137,7 +149,7 @@ func (p *program) query(key, attempt string, warn *warnings) filecache.Query {
 // remember lets the next call with the same words take the warm path. What makes the
 // meaning of the words depend on the working directory is not remembered.
 func (p *program) remember(cache *filecache.Cache, selected *profile.Selected, key string) {
-	if cache == nil || len(selected.Warnings) > 0 || selected.Path != "" && !filepath.IsAbs(selected.Path) {
+	if cache == nil || p.args[0] != warm.Command || len(selected.Warnings) > 0 || selected.Path != "" && !filepath.IsAbs(selected.Path) {
 		return
 	}
 	_ = warm.Remember(cache, p.args, p.environ, warm.Shortcut{Key: key, Config: selected.Path, Env: selected.Used})

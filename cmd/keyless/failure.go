@@ -46,6 +46,11 @@ func (p *program) fail(ctx context.Context, err error) int {
 	if errors.As(err, &child) {
 		return int(child)
 	}
+	var absent notStarted
+	if errors.As(err, &absent) {
+		fmt.Fprintln(p.stderr, "keyless: error: "+oneLine(err.Error()))
+		return absent.code
+	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return exitSignal
 	}

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -22,16 +21,13 @@ const insideMark = "KEYLESS_SANDBOX_INSIDE"
 
 // isolate runs this same command line once more, in namespaces of its own.
 func (p *program) isolate(ctx context.Context) error {
-	ctx, stop := untilInterrupted(ctx)
-	defer stop()
-	runtime.LockOSThread() // the child ends with the thread that started it
-	defer runtime.UnlockOSThread()
 	mark := fmt.Sprintf("%s=%d:%d", insideMark, os.Geteuid(), os.Getegid())
-	command := p.child(isolation.Command(ctx, p.args, append(p.environ[:len(p.environ):len(p.environ)], mark)))
-	if err := command.Start(); err != nil {
+	command := isolation.Command(ctx, p.args, append(p.environ[:len(p.environ):len(p.environ)], mark))
+	err := p.supervise(command)
+	if command.Process == nil {
 		return isolation.Explain(err)
 	}
-	return childError(command.Wait())
+	return childError(err)
 }
 
 // asOutside gives a command the user that started the whole.

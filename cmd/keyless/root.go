@@ -22,6 +22,7 @@ func newRoot(p *program) *cobra.Command {
 		newDemo(p),
 		newToken(p),
 		newCredentialProcess(p),
+		newExec(p),
 		newSandbox(p),
 		newVersion(p),
 	)

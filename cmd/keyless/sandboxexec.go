@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -36,30 +33,27 @@ func newSandboxExec(p *program, st *stage) *cobra.Command {
 }
 
 func (p *program) sandboxExec(ctx context.Context, st stage, args []string) error {
-	ctx, stop := untilInterrupted(ctx)
-	defer stop()
-	g, err := p.play(st)
+	path, err := find(args[0])
 	if err != nil {
 		return err
 	}
-	command := p.child(exec.CommandContext(ctx, args[0], args[1:]...)) //nolint:gosec // what the user asked for
-	command.Env = append(outside(p.environ), g.env...)
+	ctx, stop := untilInterrupted(ctx)
+	g, err := p.play(st)
+	interrupted := ctx.Err()
+	stop() // from here on the command gets the signals
+	switch {
+	case err != nil:
+		return err
+	case interrupted != nil:
+		return errors.Join(interrupted, g.remove())
+	}
+	command := exec.Command(path, args[1:]...) //nolint:gosec,noctx // what the user asked for; it ends by itself
+	command.Args[0], command.Env = args[0], append(outside(p.environ), g.env...)
 	if st.isolated {
-		runtime.LockOSThread() // the command ends with the thread that started it
-		defer runtime.UnlockOSThread()
 		p.asOutside(command)
 	}
-	ran := command.Run()
+	ran := p.supervise(command)
 	return errors.Join(childError(ran), g.remove())
-}
-
-// child is a command in this one's place: the same input and output, and a moment to
-// end when this one is told to.
-func (p *program) child(command *exec.Cmd) *exec.Cmd {
-	command.Stdin, command.Stdout, command.Stderr = p.stdin, p.stdout, p.stderr
-	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
-	command.WaitDelay = 5 * time.Second
-	return command
 }
 
 // outside is the environment without what would lead programs to other credentials,

@@ -3,6 +3,7 @@ package isolation
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -21,11 +22,29 @@ type Room struct {
 // Furnish changes the namespaces that this process is in. It is for one that [Command]
 // started.
 func (r Room) Furnish() error {
+	if err := alone(); err != nil {
+		return &Error{Op: "namespaces", Hint: "this is for keyless itself to call", Err: err}
+	}
 	if err := r.network(); err != nil {
 		return refused("network", err, knob)
 	}
 	if err := r.mounts(); err != nil {
 		return refused("mounts", err, knob)
+	}
+	return nil
+}
+
+// alone looks that this is a new network, and not the machine's own, whose files must not
+// be covered.
+func alone() error {
+	devices, err := net.Interfaces()
+	if err != nil {
+		return err
+	}
+	for _, device := range devices {
+		if device.Flags&net.FlagUp != 0 {
+			return fmt.Errorf("the network has a device that is up: %s", device.Name)
+		}
 	}
 	return nil
 }
