@@ -37,14 +37,7 @@ func jobWorld(t *testing.T) *sandbox.Sandbox {
 	w.Accounts[0].Providers = []sandbox.OIDCProvider{{URL: sandbox.DemoV2Issuer, ClientIDs: []string{pipelines.AppID}}}
 	w.Accounts[0].Roles = []sandbox.Role{{Name: "job", TrustPolicy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::111122223333:oidc-provider/` + provider +
 		`"},"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"` + provider + `:aud":"` + pipelines.AppID + `","` + provider + `:oaud":"` + pipelines.ExchangeAudienceID + `","` + provider + `:sub":"` + subject + `"}}}]}`}}
-	s, err := sandbox.New(w, sandbox.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Listen(""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
+	s, _ := listening(t, w)
 	return s
 }
 

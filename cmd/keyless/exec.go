@@ -101,6 +101,8 @@ type notStarted struct {
 	error
 }
 
+func (n notStarted) Unwrap() error { return n.error }
+
 // execServed runs the command beside an endpoint that has its credentials.
 func (p *program) execServed(ctx context.Context, c *choice, name, command []string) error {
 	path, err := find(command[0])

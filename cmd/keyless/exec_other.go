@@ -3,7 +3,6 @@
 package main
 
 import (
-	"fmt"
 	"os/exec"
 )
 
@@ -20,7 +19,7 @@ func (p *program) supervise(command *exec.Cmd) error {
 	command.Stdin, command.Stdout, command.Stderr = p.stdin, p.stdout, p.stderr
 	err := command.Run()
 	if command.ProcessState == nil {
-		return notStarted{exitCannotRun, fmt.Errorf("exec: %w", err)}
+		return notStarted{exitCannotRun, err}
 	}
 	return err
 }

@@ -30,7 +30,7 @@ func (p *program) supervise(command *exec.Cmd) error {
 	signal.Notify(signals, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2)
 	defer signal.Stop(signals)
 	if err := command.Start(); err != nil {
-		return notStarted{exitCannotRun, fmt.Errorf("exec: %w", err)}
+		return notStarted{exitCannotRun, err}
 	}
 	ended := make(chan struct{})
 	defer close(ended)

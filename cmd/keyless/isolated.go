@@ -24,8 +24,9 @@ func (p *program) isolate(ctx context.Context) error {
 	mark := fmt.Sprintf("%s=%d:%d", insideMark, os.Geteuid(), os.Getegid())
 	command := isolation.Command(ctx, p.args, append(p.environ[:len(p.environ):len(p.environ)], mark))
 	err := p.supervise(command)
-	if command.Process == nil {
-		return isolation.Explain(err)
+	var absent notStarted
+	if errors.As(err, &absent) {
+		return isolation.Explain(absent.error)
 	}
 	return childError(err)
 }
