@@ -23,6 +23,8 @@ func newRoot(p *program) *cobra.Command {
 		newToken(p),
 		newCredentialProcess(p),
 		newExec(p),
+		newStatus(p),
+		newCache(p),
 		newSandbox(p),
 		newVersion(p),
 	)

@@ -425,3 +425,32 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestClearForgetsAnswersAndKeepsLocks(t *testing.T) {
+	c := open(t)
+	dir := c.Dir()
+	for name, content := range map[string]string{
+		"a.entry": "corrupt", "a.failure": "x", "b.shortcut": "x", "a.lock": "", "notes.txt": "mine",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "folder.entry"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	files, err := c.List()
+	if err != nil || len(files) != 3 || files[0].Name != "a.entry" || !files[0].Expiry.IsZero() || files[2].Kind != "shortcut" {
+		t.Errorf("%+v, %v", files, err)
+	}
+	if n, err := c.Clear(); err != nil || n != 3 {
+		t.Errorf("%d, %v", n, err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 3 {
+		t.Errorf("%v, %v", left, err)
+	}
+	if files, err := c.List(); err != nil || len(files) != 0 {
+		t.Errorf("%+v, %v", files, err)
+	}
+}
