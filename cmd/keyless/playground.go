@@ -30,7 +30,7 @@ type playground struct {
 // newPlayground starts the demo world anywhere on loopback and writes its folder.
 func newPlayground(dir string) (*playground, error) {
 	g := &playground{dir: dir}
-	return g, g.open("127.0.0.1:0", sandbox.Options{})
+	return g, g.open(anywhere, sandbox.Options{})
 }
 
 // open starts the world on addr, or at the true names, and writes the folder, which must

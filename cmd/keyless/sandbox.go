@@ -42,7 +42,7 @@ func newSandbox(p *program) *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.sandbox(cmd.Context(), st) },
 	}
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&st.listen, "listen", "127.0.0.1:0", "loopback `address`; with a port other than 0 the twelve ports from there on are used")
+	flags.StringVar(&st.listen, "listen", anywhere, "loopback `address`; with a port other than 0 the twelve ports from there on are used")
 	flags.StringVar(&st.dir, "dir", "", "`folder` to make and write the files to; a temporary one if not set, removed at the end")
 	flags.StringVar(&st.host, "host", string(sandbox.HostVM), "`kind` of host that the programs are on: "+hostNames())
 	flags.StringArrayVar(&st.faults, "fault", nil, "break a far side, for example 'sts: {status: 503, times: 2}'; hops "+hopNames()+"; fields delay, reset, status, code, body, retry_after, truncate, times, skew. May be repeated.")
@@ -68,6 +68,9 @@ func hostNames() string {
 	return strings.Join(names, ", ")
 }
 
+// anywhere is where the sandbox listens if nobody says more: at ports that are free.
+const anywhere = "127.0.0.1:0"
+
 func hostKind(st stage) (sandbox.HostKind, error) {
 	kind := sandbox.HostKind(strings.ReplaceAll(st.host, "-", " "))
 	switch {
@@ -75,6 +78,8 @@ func hostKind(st stage) (sandbox.HostKind, error) {
 		return "", fmt.Errorf("--host %s: want one of %s", st.host, hostNames())
 	case kind == sandbox.HostArc && !st.isolated:
 		return "", errors.New("--host arc needs --isolated: programs look for the agent's files in /var/opt/azcmagent only")
+	case st.isolated && st.listen != anywhere:
+		return "", errors.New("--listen does not go with --isolated: the addresses there are the true ones")
 	case kind == sandbox.HostServiceFabric && st.isolated:
 		return "", errors.New("--host service-fabric does not go with --isolated: its address is not the same everywhere")
 	}
