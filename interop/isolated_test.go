@@ -150,10 +150,10 @@ func TestNobodyCanBeIsolated(t *testing.T) {
 	}
 }
 
-// Debian's Azure CLI is large and slow, so only make test-all has it.
+// Debian's Azure CLI is large, so only make test-all installs it; where it is, it is used.
 func TestTheAzureCLISignsInInIsolation(t *testing.T) {
-	if os.Getenv("INTEROP_SLOW") == "" {
-		t.Skip("make test-all runs it")
+	if _, err := os.Stat("/usr/bin/az"); err != nil && os.Getenv("INTEROP_SLOW") == "" {
+		t.Skip("make test-all installs it")
 	}
 	az := installed(t, "Debian's Azure CLI", "/usr/bin/az")
 	const login = ` login --identity --output none && `

@@ -185,7 +185,7 @@ func TestMissingAndWrongTokensLookTheSame(t *testing.T) {
 // Item 10: whoever has the token and is another user is refused. Only root can try.
 func TestAnotherUserIsRefused(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can become another user")
+		t.Skip("only root can become another user; see TestTheGuardKnowsWhoseProgramsMayAsk")
 	}
 	s, audit := start(t, good)
 	script := fmt.Sprintf(`exec 3<>/dev/tcp/%s; printf 'GET /v1/credentials HTTP/1.1\r\nHost: %s\r\nAuthorization: %s\r\nConnection: close\r\n\r\n' >&3; cat <&3`,
