@@ -103,7 +103,7 @@ func cachedCredentials(p CredentialsProvider, lazy bool) *CachedProvider {
 	c := &CachedProvider{src: p}
 	c.cache.Fetch = p.Credentials
 	c.cache.Times = func(v Credentials) refresh.Times {
-		return refresh.Times{Obtained: v.Obtained, Expiry: v.Expiry}
+		return refresh.Times{Obtained: v.Obtained, RefreshAt: v.RefreshAt, Expiry: v.Expiry}
 	}
 	c.cache.Policy = refresh.Policy{MinLeft: minCredentialsLeft, Margin: credentialsMargin}
 	c.cache.Lazy = lazy

@@ -11,6 +11,7 @@ type Credentials struct {
 	SecretAccessKey Secret
 	SessionToken    Secret
 	Obtained        time.Time // when STS was asked; zero: unknown
+	RefreshAt       time.Time // when to look for the next; zero: at 40 to 45 % of the lifetime
 	Expiry          time.Time
 	AccountID       string // the account that the credentials act in; may be empty
 }

@@ -8,19 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	keyless "github.com/keyless-id/keyless"
-	"github.com/keyless-id/keyless/delivery"
 	"github.com/keyless-id/keyless/internal/filecache"
-	"github.com/keyless-id/keyless/internal/refresh"
 	"github.com/keyless-id/keyless/internal/warm"
 	"github.com/keyless-id/keyless/profile"
 )
 
 // processLimit bounds the whole of credential-process: most SDKs wait for ever.
 const processLimit = 24 * time.Second
-
-// AWS SDKs start the process again at every call once less than 15 minutes are left.
-var credentialsPolicy = refresh.Policy{MinLeft: 20 * time.Minute, Margin: time.Minute} //nolint:gochecknoglobals // a constant in all but name
 
 func newCredentialProcess(p *program) *cobra.Command {
 	c := &choice{getenv: p.getenv}
@@ -64,17 +58,10 @@ func (p *program) credentials(ctx context.Context, c *choice, args []string) (*p
 	if built.Exchanger == nil {
 		return nil, filecache.Entry{}, noRole(selected)
 	}
-	provider := keyless.Federate(built.Source, built.Exchanger)
 	cache, warn := p.cache(c)
-	query := p.query(built.CredentialsKey, built.Attempt, warn)
-	query.Policy = credentialsPolicy
-	query.Fetch = func(ctx context.Context) (filecache.Answer, error) {
-		go built.Prepare()
-		return fetchCredentials(ctx, provider)
-	}
-	entry, err := cache.Get(ctx, query)
+	entry, err := profile.Memory{Cache: cache, Warn: warn.note}.Credentials(ctx, built)
 	if err != nil {
-		return nil, entry, deadOnArrival(keyless.HopExchange, err)
+		return nil, entry, err
 	}
 	if !built.Unsettled {
 		p.remember(cache, selected, built.CredentialsKey)
@@ -85,15 +72,6 @@ func (p *program) credentials(ctx context.Context, c *choice, args []string) (*p
 
 func noRole(selected *profile.Selected) error {
 	return &profile.Error{File: selected.Path, Path: selected.Name, Message: "the profile names no role", Hint: "add aws: { role_arn: … }"}
-}
-
-func fetchCredentials(ctx context.Context, provider keyless.CredentialsProvider) (filecache.Answer, error) {
-	credentials, err := provider.Credentials(ctx)
-	if err != nil {
-		return filecache.Answer{}, err
-	}
-	payload, err := delivery.Process(credentials)
-	return filecache.Answer{Times: refresh.Times{Obtained: credentials.Obtained, Expiry: credentials.Expiry}, Payload: payload}, err
 }
 
 // build reads the profile that the command line means.
@@ -142,10 +120,6 @@ func (p *program) cache(c *choice) (*filecache.Cache, *warnings) {
 	return cache, warn
 }
 
-func (p *program) query(key, attempt string, warn *warnings) filecache.Query {
-	return filecache.Query{Key: key, Attempt: attempt, Failure: encodeFailure, Failed: decodeFailure, Warn: warn.note}
-}
-
 // remember lets the next call with the same words take the warm path. What makes the
 // meaning of the words depend on the working directory is not remembered.
 func (p *program) remember(cache *filecache.Cache, selected *profile.Selected, key string) {
@@ -153,13 +127,4 @@ func (p *program) remember(cache *filecache.Cache, selected *profile.Selected, k
 		return
 	}
 	_ = warm.Remember(cache, p.args, p.environ, warm.Shortcut{Key: key, Config: selected.Path, Env: selected.Used})
-}
-
-// deadOnArrival gives an answer that had expired when it came a hop and a hint.
-func deadOnArrival(hop keyless.Hop, err error) error {
-	var dead *refresh.DeadOnArrivalError
-	if !errors.As(err, &dead) {
-		return err
-	}
-	return &keyless.Error{Hop: hop, Op: "cache", Message: "dead on arrival", Hint: "set the clock (timedatectl, chronyc makestep)", Err: dead}
 }

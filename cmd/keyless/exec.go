@@ -119,7 +119,7 @@ func (p *program) execServed(ctx context.Context, c *choice, name, command []str
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	go provider.Keep(ctx)
-	server := &endpoint.Server{Latest: provider.Latest}
+	server := &endpoint.Local{Latest: provider.Latest}
 	if err := server.Start(); err != nil {
 		return err
 	}
@@ -144,7 +144,10 @@ func (p *program) provider(c *choice, name []string) (*profile.Selected, *keyles
 	if built.Exchanger == nil {
 		return nil, nil, noRole(selected)
 	}
-	return selected, keyless.CachedCredentials(keyless.Federate(keyless.Cached(built.Source), built.Exchanger)), nil
+	cache, warn := p.cache(c)
+	warn.print(p, selected.Warnings)
+	memory := profile.Memory{Cache: cache}
+	return selected, keyless.CachedCredentials(memory.Provider(built)), nil
 }
 
 // fetchFirst fails before the command has begun, if it is to fail.
@@ -158,7 +161,7 @@ func fetchFirst(ctx context.Context, provider keyless.CredentialsProvider) error
 // room is a folder with what a command is to find instead of the user's own files.
 type room struct{ dir string }
 
-func newRoom(getenv func(string) string, server *endpoint.Server) (*room, error) {
+func newRoom(getenv func(string) string, server *endpoint.Local) (*room, error) {
 	dir, err := os.MkdirTemp("", "keyless-exec-")
 	if err != nil {
 		return nil, err
@@ -196,7 +199,7 @@ func (r *room) remove() error { return os.RemoveAll(r.dir) }
 
 // environ has the token twice: older botocore knows the first form only, and all others
 // read the file each time.
-func (r *room) environ(server *endpoint.Server) []string {
+func (r *room) environ(server *endpoint.Local) []string {
 	return []string{
 		"AWS_CONTAINER_CREDENTIALS_FULL_URI=" + server.URL(),
 		"AWS_CONTAINER_AUTHORIZATION_TOKEN=" + server.Token().Reveal(),

@@ -82,7 +82,7 @@ func (p *program) standing(c *choice, cache *filecache.Cache, name string) stand
 	s.Token = good(cache, built.SourceKey)
 	s.Credentials = good(cache, built.CredentialsKey)
 	for _, key := range []string{built.SourceKey, built.CredentialsKey} {
-		if failure, ok := cache.LastFailure(filecache.Query{Key: key, Attempt: built.Attempt, Failed: decodeFailure}); key != "" && ok {
+		if failure, ok := (profile.Memory{Cache: cache}).LastFailure(built, key); ok {
 			s.FailedAt = &failure.At
 			s.fail(failure.Err)
 		}

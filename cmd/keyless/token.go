@@ -6,9 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	keyless "github.com/keyless-id/keyless"
-	"github.com/keyless-id/keyless/internal/filecache"
-	"github.com/keyless-id/keyless/internal/refresh"
 	"github.com/keyless-id/keyless/profile"
 )
 
@@ -45,14 +42,9 @@ func (p *program) token(ctx context.Context, c *choice, args []string, claims st
 		return err
 	}
 	cache, warn := p.cache(c)
-	if built.Fleeting {
-		cache = nil
-	}
-	query := p.query(built.SourceKey, built.Attempt, warn)
-	query.Fetch = func(ctx context.Context) (filecache.Answer, error) { return fetchToken(ctx, built.Source) }
-	entry, err := cache.Get(ctx, query)
+	entry, err := profile.Memory{Cache: cache, Warn: warn.note}.Token(ctx, built)
 	if err != nil {
-		return deadOnArrival(keyless.HopSource, err)
+		return err
 	}
 	warn.print(p, selected.Warnings)
 	if claims == "" {
@@ -72,15 +64,4 @@ func whence(ctx context.Context, built *profile.Built) string {
 		return "a memory; now the source says: " + err.Error()
 	}
 	return found
-}
-
-func fetchToken(ctx context.Context, source keyless.TokenSource) (filecache.Answer, error) {
-	token, err := source.Token(ctx)
-	if err != nil {
-		return filecache.Answer{}, err
-	}
-	return filecache.Answer{
-		Times:   refresh.Times{Obtained: token.Obtained, RefreshAt: token.RefreshAt, Expiry: token.Expiry},
-		Payload: []byte(token.Value.Reveal()),
-	}, nil
 }

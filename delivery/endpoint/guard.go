@@ -8,37 +8,57 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/keyless-id/keyless/internal/peer"
 )
 
-// guard lets nobody but programs of the right user on this machine through.
-type guard struct {
-	hosts []string // what the server may be called, ports included
-	uids  []int    // whose programs may ask
-	audit *slog.Logger
-	next  http.Handler
-}
-
-// connectionKey finds the connection of a request.
-type connectionKey struct{}
-
-// remember is for http.Server.ConnContext.
-func remember(ctx context.Context, connection net.Conn) context.Context {
-	return context.WithValue(ctx, connectionKey{}, connection)
+// Guard lets nobody but programs of the right users on this machine through, and writes
+// down whom it refused. Its server is a [Server], which remembers connections.
+type Guard struct {
+	Hosts []string // what the server may be called, ports included; over a Unix socket, which has no name, any
+	UIDs  []int    // whose programs may ask
+	Audit *slog.Logger
+	Next  http.Handler
 }
 
 // ServeHTTP answers what is refused itself.
-func (g guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	harden(w.Header())
 	switch {
-	case !isLoopback(r.RemoteAddr), !slices.Contains(g.hosts, r.Host), fromElsewhere(r.Header):
-		g.refuse(w, r, http.StatusForbidden, "the request does not come straight from a program on this machine")
+	case !g.isDirect(r):
+		g.refuse(w, r, "the request does not come straight from a program on this machine")
 	case !g.mayAsk(r):
-		g.refuse(w, r, http.StatusForbidden, "the request comes from another user")
+		g.refuse(w, r, "the request comes from another user")
 	default:
-		g.next.ServeHTTP(w, r)
+		g.Next.ServeHTTP(w, r)
 	}
+}
+
+// isDirect reports whether the request comes from this machine, and neither from a
+// browser nor through a proxy.
+func (g Guard) isDirect(r *http.Request) bool {
+	return !fromElsewhere(r.Header) && (isUnix(r) || isFromHere(r) && slices.Contains(g.Hosts, r.Host))
+}
+
+// mayAsk looks whose socket is at the other end, where the system tells.
+func (g Guard) mayAsk(r *http.Request) bool {
+	who, err := callerOf(r).look()
+	if err != nil {
+		return !peer.Tells
+	}
+	return slices.Contains(g.UIDs, who.UID)
+}
+
+// refuse says why to the record only.
+func (g Guard) refuse(w http.ResponseWriter, r *http.Request, why string) {
+	refused(g.Audit, r, why, http.StatusForbidden)
+	writeError(w, http.StatusForbidden, "AccessDenied", "Access denied.")
+}
+
+// refused is the record of whoever got nothing.
+func refused(audit *slog.Logger, r *http.Request, why string, status int) {
+	audit.LogAttrs(r.Context(), slog.LevelWarn, "refused", slog.String("why", why), caller(r), slog.Int("status", status))
 }
 
 // harden keeps answers out of caches, and browsers from guessing.
@@ -47,15 +67,24 @@ func harden(header http.Header) {
 	header.Set("X-Content-Type-Options", "nosniff")
 }
 
-// refuse says why to the record only.
-func (g guard) refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
-	g.audit.LogAttrs(r.Context(), slog.LevelWarn, "refused", slog.String("why", why), slog.String("from", r.RemoteAddr), slog.Int("status", status))
-	writeError(w, status, "AccessDenied", "Access denied.")
+func isUnix(r *http.Request) bool {
+	_, ok := r.Context().Value(http.LocalAddrContextKey).(*net.UnixAddr)
+	return ok
 }
 
-func isLoopback(address string) bool {
-	remote, err := netip.ParseAddrPort(address)
-	return err == nil && remote.Addr().Unmap().IsLoopback()
+// isFromHere reports whether the client's address is one of this machine: loopback, or
+// the very address that was called. Another machine on the network can reach an address
+// outside of loopback, but has one of its own.
+func isFromHere(r *http.Request) bool {
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	if remote.Addr().Unmap().IsLoopback() {
+		return true
+	}
+	called, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return ok && called.AddrPort().Addr().Unmap() == remote.Addr().Unmap()
 }
 
 // fromElsewhere knows what browsers and proxies add; no SDK does.
@@ -70,15 +99,48 @@ func fromElsewhere(header http.Header) bool {
 	return false
 }
 
-// mayAsk looks whose socket is at the other end, where the system tells.
-func (g guard) mayAsk(r *http.Request) bool {
-	connection, ok := r.Context().Value(connectionKey{}).(net.Conn)
-	if !ok {
-		return false
+// connection is what is known of a client, found when first wanted and then kept: most
+// clients ask more than once.
+type connection struct {
+	net.Conn
+	once sync.Once
+	who  peer.Peer
+	err  error
+}
+
+func (c *connection) look() (peer.Peer, error) {
+	if c == nil {
+		return peer.Peer{}, peer.ErrUnknown
 	}
-	uid, err := peer.UID(connection)
-	if err != nil {
-		return !peer.Tells
+	c.once.Do(func() { c.who, c.err = peer.Of(c.Conn) })
+	return c.who, c.err
+}
+
+// connectionKey finds the connection of a request.
+type connectionKey struct{}
+
+// remember is for http.Server.ConnContext.
+func remember(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connectionKey{}, &connection{Conn: conn})
+}
+
+func callerOf(r *http.Request) *connection {
+	c, _ := r.Context().Value(connectionKey{}).(*connection)
+	return c
+}
+
+// caller says for the record who asked, as far as it is known.
+func caller(r *http.Request) slog.Attr {
+	who, err := callerOf(r).look()
+	known := make([]any, 0, 4)
+	if r.RemoteAddr != "" && r.RemoteAddr != "@" {
+		known = append(known, slog.String("address", r.RemoteAddr))
 	}
-	return slices.Contains(g.uids, uid)
+	if err == nil {
+		known = append(known, slog.Int("uid", who.UID))
+	}
+	if who.PID != 0 {
+		known = append(known, slog.Int("pid", who.PID), slog.String("exe", who.Exe))
+	}
+	return slog.Group("caller", known...)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/keyless-id/keyless/internal/peer"
 )
 
-// Whose socket it is decides, over a real connection: to a guard that waits for somebody
-// else, this user is another one.
+// Item 10. Whose socket it is decides, over a real connection: to a guard that waits for
+// somebody else, this user is another one.
 func TestTheGuardKnowsWhoseProgramsMayAsk(t *testing.T) {
 	if !peer.Tells {
 		t.Skip("this system does not say whose connection it is")
@@ -21,9 +21,9 @@ func TestTheGuardKnowsWhoseProgramsMayAsk(t *testing.T) {
 	for uid, want := range map[int]int{os.Getuid(): http.StatusOK, os.Getuid() + 1: http.StatusForbidden} {
 		server := httptest.NewUnstartedServer(nil)
 		server.Config.ConnContext = remember
-		server.Config.Handler = guard{
-			hosts: []string{server.Listener.Addr().String()}, uids: []int{uid}, audit: slog.New(slog.DiscardHandler),
-			next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hunter2") }),
+		server.Config.Handler = Guard{
+			Hosts: []string{server.Listener.Addr().String()}, UIDs: []int{uid}, Audit: slog.New(slog.DiscardHandler),
+			Next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hunter2") }),
 		}
 		server.Start()
 		t.Cleanup(server.Close)
@@ -41,7 +41,7 @@ func TestTheGuardKnowsWhoseProgramsMayAsk(t *testing.T) {
 
 // A connection that nobody remembered is nobody's.
 func TestWithoutAConnectionNobodyMayAsk(t *testing.T) {
-	if (guard{uids: []int{os.Getuid()}}).mayAsk(httptest.NewRequest(http.MethodGet, "/", nil)) {
+	if (Guard{UIDs: []int{os.Getuid()}}).mayAsk(httptest.NewRequest(http.MethodGet, "/", nil)) {
 		t.Error("a request from nowhere")
 	}
 }

@@ -49,10 +49,10 @@ func (r *record) String() string {
 	return r.buf.String()
 }
 
-func start(t *testing.T, latest func() (keyless.Credentials, error)) (*endpoint.Server, *record) {
+func start(t *testing.T, latest func() (keyless.Credentials, error)) (*endpoint.Local, *record) {
 	t.Helper()
 	audit := &record{}
-	s := &endpoint.Server{Latest: latest, Audit: slog.New(slog.NewJSONHandler(audit, nil))}
+	s := &endpoint.Local{Latest: latest, Audit: slog.New(slog.NewJSONHandler(audit, nil))}
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func start(t *testing.T, latest func() (keyless.Credentials, error)) (*endpoint.
 	return s, audit
 }
 
-func address(t *testing.T, s *endpoint.Server) string {
+func address(t *testing.T, s *endpoint.Local) string {
 	t.Helper()
 	u, err := url.Parse(s.URL())
 	if err != nil {
@@ -70,7 +70,7 @@ func address(t *testing.T, s *endpoint.Server) string {
 }
 
 // say sends a request over a socket, word for word, and returns status and body.
-func say(t *testing.T, s *endpoint.Server, request string) (int, string, http.Header) {
+func say(t *testing.T, s *endpoint.Local, request string) (int, string, http.Header) {
 	t.Helper()
 	connection, err := net.Dial("tcp", address(t, s))
 	if err != nil {

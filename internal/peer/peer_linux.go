@@ -1,15 +1,11 @@
 package peer
 
 import (
-	"bufio"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,98 +13,58 @@ import (
 // Tells says that the system knows.
 const Tells = true
 
-// UID returns the user at the other end: of a Unix socket as the kernel noted it when
-// the connection was made (SO_PEERCRED, unix(7)), of a TCP connection on loopback the
-// owner of the client's socket (/proc/net/tcp, proc(5)).
-func UID(connection net.Conn) (int, error) {
+// Of returns who is at the other end: of a Unix socket as the kernel noted it when the
+// connection was made (SO_PEERCRED, unix(7)), of a TCP connection within this machine
+// the owner of the client's socket (sock_diag(7)).
+func Of(connection net.Conn) (Peer, error) {
 	switch c := connection.(type) {
 	case *net.UnixConn:
-		return unixUID(c)
+		return ofUnix(c)
 	case *net.TCPConn:
-		return tcpUID(c)
+		return ofTCP(c)
 	}
-	return 0, fmt.Errorf("%w: %T", ErrUnknown, connection)
+	return Peer{}, fmt.Errorf("%w: %T", ErrUnknown, connection)
 }
 
-func unixUID(connection *net.UnixConn) (int, error) {
+func ofUnix(connection *net.UnixConn) (Peer, error) {
 	raw, err := connection.SyscallConn()
 	if err != nil {
-		return 0, err
+		return Peer{}, err
 	}
 	var who *unix.Ucred
 	var refused error
 	if err := raw.Control(func(fd uintptr) {
 		who, refused = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); err != nil {
-		return 0, err
+		return Peer{}, err
 	}
 	if refused != nil {
-		return 0, refused
+		return Peer{}, refused
 	}
-	return int(who.Uid), nil
+	exe, _ := os.Readlink("/proc/" + strconv.Itoa(int(who.Pid)) + "/exe") // another user's is not ours to know
+	return Peer{UID: int(who.Uid), PID: int(who.Pid), Exe: exe}, nil
 }
 
-// tcpUID looks for the client's socket, which is the one with our addresses the other
+// ofTCP looks for the client's socket, which is the one with our addresses the other
 // way round.
-func tcpUID(connection *net.TCPConn) (int, error) {
+func ofTCP(connection *net.TCPConn) (Peer, error) {
 	client, err := netip.ParseAddrPort(connection.RemoteAddr().String())
 	if err != nil {
-		return 0, ErrUnknown
+		return Peer{}, ErrUnknown
 	}
 	server, err := netip.ParseAddrPort(connection.LocalAddr().String())
-	if err != nil || !client.Addr().IsLoopback() && client.Addr() != server.Addr() {
-		return 0, ErrUnknown
-	}
-	tables := []string{"/proc/net/tcp", "/proc/net/tcp6"} // a client of IPv6's sockets may speak IPv4
-	for _, table := range tables {
-		uid, found, err := lookUp(table, client, server)
-		if err != nil {
-			return 0, err
-		}
-		if found {
-			return uid, nil
-		}
-	}
-	return 0, ErrUnknown
-}
-
-// lookUp finds the socket whose local address is local, and its peer's remote.
-func lookUp(table string, local, remote netip.AddrPort) (uid int, found bool, err error) {
-	file, err := os.Open(table)
-	if os.IsNotExist(err) {
-		return 0, false, nil // a kernel without IPv6
-	}
 	if err != nil {
-		return 0, false, err
+		return Peer{}, ErrUnknown
 	}
-	defer func() { _ = file.Close() }()
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 10 || !same(fields[1], local) || !same(fields[2], remote) {
-			continue
-		}
-		if fields[9] == "0" {
-			return 0, false, nil // without an inode it is nobody's any more, and said to be root's
-		}
-		uid, err := strconv.Atoi(fields[7])
-		return uid, err == nil, err
+	client, server = unmap(client), unmap(server)
+	if !client.Addr().IsLoopback() && client.Addr() != server.Addr() {
+		return Peer{}, ErrUnknown
 	}
-	return 0, false, lines.Err()
+	uid, err := owner(client, server)
+	if err != nil {
+		uid, err = ownerByTable(client, server)
+	}
+	return Peer{UID: uid}, err
 }
 
-// same reports whether text is the address: in hexadecimal, each 32 bits of it in the
-// byte order of the machine.
-func same(text string, want netip.AddrPort) bool {
-	host, port, found := strings.Cut(text, ":")
-	raw, err := hex.DecodeString(host)
-	number, err2 := strconv.ParseUint(port, 16, 16)
-	if !found || err != nil || err2 != nil || uint16(number) != want.Port() || len(raw)%4 != 0 {
-		return false
-	}
-	for i := 0; i < len(raw); i += 4 {
-		binary.BigEndian.PutUint32(raw[i:], binary.NativeEndian.Uint32(raw[i:]))
-	}
-	address, ok := netip.AddrFromSlice(raw)
-	return ok && address.Unmap() == want.Addr().Unmap()
-}
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

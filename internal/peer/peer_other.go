@@ -7,5 +7,5 @@ import "net"
 // Tells says that the system does not know.
 const Tells = false
 
-// UID is not known on this system.
-func UID(net.Conn) (int, error) { return 0, ErrUnknown }
+// Of is not known on this system.
+func Of(net.Conn) (Peer, error) { return Peer{}, ErrUnknown }

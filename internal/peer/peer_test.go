@@ -46,8 +46,9 @@ func TestThePeersUserIsKnown(t *testing.T) {
 				}
 				t.Cleanup(func() { _ = client.Close() })
 			})
-			if uid, err := peer.UID(connection); err != nil || uid != os.Getuid() {
-				t.Errorf("uid %d, %v, want %d", uid, err, os.Getuid())
+			who, err := peer.Of(connection)
+			if err != nil || who.UID != os.Getuid() {
+				t.Errorf("%+v, %v, want %d", who, err, os.Getuid())
 			}
 		})
 	}
@@ -67,8 +68,8 @@ func TestAnotherUserIsAnother(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = client.Process.Kill(); _ = client.Wait() })
 	})
-	if uid, err := peer.UID(connection); err != nil || uid != 65534 {
-		t.Errorf("uid %d, %v", uid, err)
+	if who, err := peer.Of(connection); err != nil || who.UID != 65534 {
+		t.Errorf("%+v, %v", who, err)
 	}
 }
 
@@ -81,12 +82,12 @@ func TestWhoHasGoneIsUnknown(t *testing.T) {
 		_ = client.(*net.TCPConn).SetLinger(0)
 		_ = client.Close()
 	})
-	if uid, err := peer.UID(connection); err == nil && uid != os.Getuid() {
-		t.Errorf("uid %d", uid)
+	if who, err := peer.Of(connection); err == nil && who.UID != os.Getuid() {
+		t.Errorf("%+v", who)
 	}
 	ours, theirs := net.Pipe()
 	defer func() { _, _ = ours.Close(), theirs.Close() }()
-	if _, err := peer.UID(ours); !errors.Is(err, peer.ErrUnknown) {
+	if _, err := peer.Of(ours); !errors.Is(err, peer.ErrUnknown) {
 		t.Errorf("%v", err)
 	}
 }

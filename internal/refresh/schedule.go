@@ -62,6 +62,9 @@ func (p Policy) Schedule(t Times, previous, now time.Time) Schedule {
 	}
 	if !previous.IsZero() && t.Expiry.Sub(previous).Abs() < sameExpiry {
 		s.Due = now.Add(max(t.Expiry.Sub(now)/2, minInterval))
+		if t.RefreshAt.After(now) { // but knows when it will
+			s.Due = earlier(s.Due, t.RefreshAt)
+		}
 		s.Stale = later(s.Stale, s.Due) // the issuer has nothing better; waiting for it is idle
 	}
 	s.Due = earlier(s.Due, s.Dead)
