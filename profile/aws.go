@@ -20,13 +20,21 @@ type inAWS struct {
 
 // Token looks for credentials of AWS each time, and asks for both tokens.
 func (a inAWS) Token(ctx context.Context) (keyless.Token, error) {
-	found, err := awshost.Detect(ctx, a.host)
-	if err != nil {
-		return keyless.Token{}, err
-	}
-	a.token.Credentials = found.Provider
-	a.entra.Source = a.token
+	a.entra.Source = a.assertion()
 	return a.entra.Token(ctx)
+}
+
+// assertion is the token that AWS issues.
+func (a inAWS) assertion() keyless.TokenSource {
+	return keyless.TokenSourceFunc(func(ctx context.Context) (keyless.Token, error) {
+		found, err := awshost.Detect(ctx, a.host)
+		if err != nil {
+			return keyless.Token{}, err
+		}
+		token := a.token
+		token.Credentials = found.Provider
+		return token.Token(ctx)
+	})
 }
 
 func (a inAWS) found(ctx context.Context) (string, error) {

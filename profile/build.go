@@ -35,6 +35,9 @@ type Built struct {
 	// Found says what a source that looks around for itself finds, and why; nil for
 	// sources that the profile names.
 	Found func(ctx context.Context) (string, error)
+	// Assertion is the token by which the source proves itself to Entra, if that is not a
+	// file that somebody else keeps; nil: there is none.
+	Assertion keyless.TokenSource
 	// Attempt is a digest of what, besides the keys, decides whether asking works:
 	// secrets, and the files they are in.
 	Attempt string
@@ -78,6 +81,9 @@ func (s *Selected) Build(getenv func(string) string) (*Built, error) {
 	}); ok {
 		built.Found = finder.found
 	}
+	if prover, ok := source.(interface{ assertion() keyless.TokenSource }); ok {
+		built.Assertion = prover.assertion()
+	}
 	if s.AWS != nil {
 		sts := b.webIdentity()
 		if built.Exchanger, err = b.exchanger(sts); err != nil {
@@ -117,6 +123,9 @@ func (b *builder) source(client *http.Client) (keyless.TokenSource, error) {
 		return b.managedIdentity(source.ManagedIdentity)
 	case source.AzurePipelines != nil:
 		return b.pipelines(source.AzurePipelines, client)
+	case source.Pod != nil:
+		b.answer = append(b.answer, "pod", b.audience())
+		return podSource{}, nil
 	case source.AzureCLI != nil:
 		return b.azureCLI(source.AzureCLI)
 	case source.AzureDeveloperCLI != nil:

@@ -15,6 +15,7 @@ import (
 // File is the configuration file.
 type File struct {
 	Profiles map[string]Profile `yaml:"profiles" doc:"Named identities and what to trade them for."`
+	Serve    *Serve             `yaml:"serve" doc:"What the daemon hands out, and to whom."`
 }
 
 // Profile is one identity, and what to trade it for. Either Source, Audience or
@@ -48,6 +49,7 @@ type Source struct {
 	AssertionFile     *AssertionFile     `yaml:"assertion_file" doc:"An app registration or managed identity that trusts the issuer of a token in a file."`
 	AzurePipelines    *AzurePipelines    `yaml:"azure_pipelines" doc:"A service connection of the Azure Pipelines job that runs."`
 	AWS               *AWSWorkload       `yaml:"aws" doc:"An app registration or managed identity that trusts the tokens of an AWS account: for workloads that run in AWS."`
+	Pod               *Host              `yaml:"pod" doc:"The pod that asks, for the daemon of a Kubernetes node: its projected token is the subject token."`
 	AzureCLI          *AzureCLI          `yaml:"azure_cli" doc:"Who is signed in with the Azure CLI (az login)."`
 	AzureDeveloperCLI *AzureDeveloperCLI `yaml:"azure_developer_cli" doc:"Who is signed in with the Azure Developer CLI (azd auth login)."`
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/keyless-id/keyless/internal/atomicfile"
 	"github.com/keyless-id/keyless/internal/refresh"
 )
 
@@ -135,7 +136,7 @@ func (c *Cache) lead(ctx context.Context, q Query, generation int) (Entry, error
 	next, err := q.ask(ctx, e)
 	if err == nil {
 		c.write(q, q.Key+".entry", generation, next)
-		q.warn(ignoreMissing(os.Remove(c.path(q.Key + ".failure"))))
+		q.warn(atomicfile.Missing(os.Remove(c.path(q.Key + ".failure"))))
 		c.sweep(time.Now())
 		return next, nil
 	}
