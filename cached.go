@@ -64,6 +64,19 @@ func (c *CachedSource) Refresh(ctx context.Context, refused Token, claims string
 	return token, nil
 }
 
+// Keep asks ahead of time until ctx ends, in the way of [CachedProvider.Keep].
+func (c *CachedSource) Keep(ctx context.Context, seen func(Token)) { c.cache.Keep(ctx, seen) }
+
+// Latest returns the token that there is, and asks nobody: the latest failure if there is
+// none that is still good.
+func (c *CachedSource) Latest() (Token, error) {
+	token, found, err := c.cache.Latest()
+	if !found {
+		return Token{}, nothingYet(HopSource, err)
+	}
+	return token, nil
+}
+
 // renew asks src for another token than refused, as well as it can.
 func renew(ctx context.Context, src TokenSource, refused Token, claims string) (Token, error) {
 	if r, ok := src.(Refresher); ok {
@@ -120,20 +133,18 @@ func (c *CachedProvider) Credentials(ctx context.Context) (Credentials, error) {
 }
 
 // Keep asks ahead of time until ctx ends, so that [CachedProvider.Latest] has an answer
-// at any moment. It is for servers, and not for the lazy kind.
-func (c *CachedProvider) Keep(ctx context.Context) { c.cache.Keep(ctx) }
+// at any moment. It is for servers, and not for the lazy kind. It tells seen, unless that
+// is nil, of the credentials that there are: when they are new, and every half a minute.
+func (c *CachedProvider) Keep(ctx context.Context, seen func(Credentials)) { c.cache.Keep(ctx, seen) }
 
 // Latest returns the credentials that there are, and asks nobody: the latest failure
 // if there are none that are still good.
 func (c *CachedProvider) Latest() (Credentials, error) {
 	credentials, found, err := c.cache.Latest()
-	switch {
-	case found:
-		return credentials, nil
-	case err == nil:
-		return Credentials{}, &Error{Hop: HopDelivery, Op: "cache", Message: "no credentials yet", Temporary: true}
+	if !found {
+		return Credentials{}, nothingYet(HopExchange, err)
 	}
-	return Credentials{}, explain(HopExchange, err)
+	return credentials, nil
 }
 
 // Renew returns credentials other than refused, which AWS said are expired or
@@ -145,6 +156,14 @@ func (c *CachedProvider) Renew(ctx context.Context, refused Credentials) (Creden
 		return Credentials{}, explain(HopExchange, err)
 	}
 	return credentials, nil
+}
+
+// nothingYet is why there is no value, as far as that is known.
+func nothingYet(hop Hop, err error) error {
+	if err == nil {
+		return &Error{Hop: HopDelivery, Op: "cache", Message: "nothing has come yet", Temporary: true}
+	}
+	return explain(hop, err)
 }
 
 // explain makes what the cache itself found wrong an [*Error] too.

@@ -24,8 +24,8 @@ type File struct {
 // for a part of the token. What stands in its place must be this user's own file, and
 // nobody else may be able to put another there.
 func (f File) Write(data []byte) error {
-	if err := f.check(); err != nil {
-		return f.fail(err)
+	if err := f.Check(); err != nil {
+		return err
 	}
 	prepare := func(file *os.File) error { return share(file, f.Group) }
 	return f.fail(atomicfile.Replacement{Path: f.Path, Temporary: f.temporary(), Data: data, Prepare: prepare}.Write())
@@ -38,7 +38,9 @@ func (f File) temporary() string {
 	return filepath.Join(filepath.Dir(f.Path), "."+filepath.Base(f.Path)+".keyless")
 }
 
-// check refuses places where another user could read or change what is written.
+// Check refuses places where another user could read or change what is written.
+func (f File) Check() error { return f.fail(f.check()) }
+
 func (f File) check() error {
 	folder, err := os.Stat(filepath.Dir(f.Path))
 	if err != nil {
@@ -57,7 +59,7 @@ func (f File) check() error {
 		return errors.New("it is a symbolic link: name the file that it leads to")
 	case !info.Mode().IsRegular():
 		return errors.New("it is not a regular file")
-	case !ours(info):
+	case !Ours(info):
 		return errors.New("it belongs to another user")
 	}
 	return nil

@@ -16,7 +16,8 @@ func owner(info fs.FileInfo) int {
 	return int(stat.Uid)
 }
 
-func ours(info fs.FileInfo) bool { return owner(info) == os.Geteuid() }
+// Ours reports whether a file is this user's.
+func Ours(info fs.FileInfo) bool { return owner(info) == os.Geteuid() }
 
 // openFolder says why somebody else could put another file into a folder.
 func openFolder(info fs.FileInfo) string {

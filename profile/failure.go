@@ -22,7 +22,8 @@ type record struct {
 	Cause     string      `json:"cause,omitempty"`
 }
 
-func encodeFailure(err error) []byte {
+// EncodeError makes an error something that another process can read.
+func EncodeError(err error) []byte {
 	var r record
 	var hop *keyless.Error
 	if errors.As(err, &hop) {
@@ -37,7 +38,8 @@ func encodeFailure(err error) []byte {
 	return data
 }
 
-func decodeFailure(data []byte) error {
+// DecodeError reads what [EncodeError] wrote.
+func DecodeError(data []byte) error {
 	var r record
 	if err := json.Unmarshal(data, &r); err != nil {
 		return fmt.Errorf("the last try failed; its record cannot be read: %w", err)

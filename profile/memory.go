@@ -92,7 +92,7 @@ func lookAgain(entry filecache.Entry) time.Time {
 }
 
 func (m Memory) query(key, attempt string) filecache.Query {
-	return filecache.Query{Key: key, Attempt: attempt, Failure: encodeFailure, Failed: decodeFailure, Warn: m.Warn}
+	return filecache.Query{Key: key, Attempt: attempt, Failure: EncodeError, Failed: DecodeError, Warn: m.Warn}
 }
 
 func fetchCredentials(ctx context.Context, provider keyless.CredentialsProvider) (filecache.Answer, error) {

@@ -48,12 +48,12 @@ type Delivery struct {
 
 // Kubernetes is the daemon of a node, which pods ask as they would ask EKS's agent.
 type Kubernetes struct {
-	Listen   string         `yaml:"listen" doc:"Address at which pods ask; 169.254.170.23:80 if not set."`
-	Issuer   string         `yaml:"issuer" doc:"Issuer of the cluster's service account tokens, to the letter."`
-	Audience string         `yaml:"audience" doc:"Audience that the pods' tokens have."`
-	KeysURL  string         `yaml:"keys_url" doc:"Where the cluster publishes the keys of its tokens; https://kubernetes.default.svc/openid/v1/jwks, asked as the daemon's own service account, if neither is set."`
-	KeysFile string         `yaml:"keys_file" doc:"File with the keys (JWKS) instead."`
-	CAFile   string         `yaml:"ca_file" doc:"PEM file with the certificates to trust for keys_url."`
+	Listen   string    `yaml:"listen" doc:"Address at which pods ask; 169.254.170.23:80 if not set."`
+	Issuer   string    `yaml:"issuer" doc:"Issuer of the cluster's service account tokens, to the letter."`
+	Audience string    `yaml:"audience" doc:"Audience that the pods' tokens have."`
+	KeysURL  string    `yaml:"keys_url" doc:"Where the cluster publishes the keys of its tokens; https://kubernetes.default.svc/openid/v1/jwks, asked as the daemon's own service account, if neither is set."`
+	KeysFile string    `yaml:"keys_file" doc:"File with the keys (JWKS) instead."`
+	CAFile   string    `yaml:"ca_file" doc:"PEM file with the certificates to trust for keys_url."`
 	Pods     []PodRole `yaml:"pods" doc:"Which service account gets which role."`
 }
 

@@ -228,3 +228,11 @@ func (s *Selected) oneSelector(path string, chosen Choice) error {
 	}
 	return nil
 }
+
+// FinalRole is the ARN of the role whose credentials come out at the end.
+func (a *AWS) FinalRole() string {
+	if len(a.Chain) == 0 {
+		return a.RoleARN
+	}
+	return a.Chain[len(a.Chain)-1].RoleARN
+}

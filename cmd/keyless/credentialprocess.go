@@ -40,34 +40,46 @@ func newCredentialProcess(p *program) *cobra.Command {
 }
 
 func (p *program) credentialProcess(ctx context.Context, c *choice, args []string) error {
-	_, entry, err := p.credentials(ctx, c, args)
+	document, _, err := p.credentials(ctx, c, args)
 	if err != nil {
 		return err
 	}
-	_, err = p.stdout.Write(entry.Payload)
+	_, err = p.stdout.Write(document)
 	return err
 }
 
-// credentials are the profile's, in the form of a credential process, from the cache if
-// it has them.
-func (p *program) credentials(ctx context.Context, c *choice, args []string) (*profile.Selected, filecache.Entry, error) {
+// credentials are the profile's, in the form of a credential process, from the daemon or
+// from the cache if there is one; and the region that goes with them.
+func (p *program) credentials(ctx context.Context, c *choice, args []string) (document []byte, region string, err error) {
+	if d := c.daemon(); d != nil {
+		document, err = d.Process(ctx, p.named(args))
+		return document, "", err
+	}
 	selected, built, err := p.build(c, args)
 	if err != nil {
-		return nil, filecache.Entry{}, err
+		return nil, "", err
 	}
 	if built.Exchanger == nil {
-		return nil, filecache.Entry{}, noRole(selected)
+		return nil, "", noRole(selected)
 	}
 	cache, warn := p.cache(c)
 	entry, err := profile.Memory{Cache: cache, Warn: warn.note}.Credentials(ctx, built)
 	if err != nil {
-		return nil, entry, err
+		return nil, "", err
 	}
 	if !built.Unsettled {
 		p.remember(cache, selected, built.CredentialsKey)
 	}
 	warn.print(p, selected.Warnings)
-	return selected, entry, nil
+	return entry.Payload, selected.AWS.Region, nil
+}
+
+// named is the profile that a daemon is asked for.
+func (p *program) named(args []string) string {
+	if len(args) > 0 {
+		return args[0]
+	}
+	return p.getenv("KEYLESS_PROFILE")
 }
 
 func noRole(selected *profile.Selected) error {

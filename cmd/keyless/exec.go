@@ -68,15 +68,15 @@ func (p *program) exec(ctx context.Context, c *choice, name, command []string) e
 	if err != nil {
 		return err
 	}
-	selected, entry, err := p.credentials(ctx, c, name)
+	document, region, err := p.credentials(ctx, c, name)
 	if err != nil {
 		return err
 	}
-	credentials, err := delivery.ReadProcess(entry.Payload)
+	credentials, err := delivery.ReadProcess(document)
 	if err != nil {
 		return err
 	}
-	environ, err := delivery.Environ(delivery.Region(p.environ, selected.AWS.Region), credentials)
+	environ, err := delivery.Environ(delivery.Region(p.environ, region), credentials)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (p *program) execServed(ctx context.Context, c *choice, name, command []str
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	go provider.Keep(ctx)
+	go provider.Keep(ctx, nil)
 	server := &endpoint.Local{Latest: provider.Latest}
 	if err := server.Start(); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/keyless-id/keyless/daemon"
 	"github.com/keyless-id/keyless/profile"
 )
 
@@ -15,6 +16,7 @@ import (
 type choice struct {
 	getenv   func(string) string
 	config   string
+	socket   string
 	noCache  bool
 	settings []profile.Setting
 	flags    *pflag.FlagSet
@@ -38,7 +40,8 @@ func (p *program) wantsFlags(name string) bool {
 // addTo registers the flags with which a profile is picked, changed or made.
 func (c *choice) addTo(cmd *cobra.Command) {
 	c.flags = cmd.Flags()
-	c.flags.StringVar(&c.config, "config", "", "configuration `file`; otherwise $KEYLESS_CONFIG, ~/.config/keyless/keyless.yaml, /etc/keyless/keyless.yaml")
+	c.addConfig(cmd)
+	c.flags.StringVar(&c.socket, "socket", c.getenv("KEYLESS_SOCKET"), "ask the daemon at this `path` instead; $KEYLESS_SOCKET if set")
 	c.flags.BoolVar(&c.noCache, "no-cache", false, "ask the far sides now and remember nothing")
 	c.settings = profile.Settings()
 	for _, s := range c.settings {
@@ -52,6 +55,23 @@ func (c *choice) addTo(cmd *cobra.Command) {
 		}
 	}
 	cmd.ValidArgsFunction = c.complete
+}
+
+// addConfig registers the flag that names the configuration file.
+func (c *choice) addConfig(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.config, "config", "", "configuration `file`; otherwise $KEYLESS_CONFIG, ~/.config/keyless/keyless.yaml, /etc/keyless/keyless.yaml")
+}
+
+// daemon is the daemon to ask; nil: none.
+func (c *choice) daemon() *daemon.Client {
+	socket := c.socket
+	if c.flags == nil { // there are no flags on the command line
+		socket = c.getenv("KEYLESS_SOCKET")
+	}
+	if socket == "" {
+		return nil
+	}
+	return &daemon.Client{Socket: socket}
 }
 
 // given are the settings that the command line names.

@@ -23,6 +23,7 @@ func newRoot(p *program) *cobra.Command {
 		newToken(p),
 		newCredentialProcess(p),
 		newExec(p),
+		newServe(p),
 		newStatus(p),
 		newCache(p),
 		newSandbox(p),

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyless-id/keyless/daemon"
 	"github.com/keyless-id/keyless/internal/filecache"
 	"github.com/keyless-id/keyless/profile"
 )
@@ -14,69 +17,91 @@ import (
 func newStatus(p *program) *cobra.Command {
 	c := &choice{getenv: p.getenv}
 	var asJSON bool
+	var socket string
 	cmd := &cobra.Command{
 		Use:   "status [PROFILE]",
 		Short: "Say what is remembered of each profile, and how the last try went",
 		Long: "Say for each profile, or for one, how long what is remembered is good for, and the\n" +
 			"last failure of calls whose stderr an SDK has swallowed. Nobody is asked. The exit\n" +
-			"code is 1 if a profile cannot be used, or its last try failed.",
+			"code is 1 if a profile cannot be used, or its last try failed. With --socket it is the\n" +
+			"daemon that is asked what it keeps.",
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return p.status(c, args, asJSON) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			all, err := p.standings(cmd.Context(), c, socket, args)
+			if err != nil {
+				return err
+			}
+			return p.status(all, asJSON)
+		},
 	}
-	cmd.Flags().StringVar(&c.config, "config", "", "configuration `file`; otherwise $KEYLESS_CONFIG, ~/.config/keyless/keyless.yaml, /etc/keyless/keyless.yaml")
+	c.addConfig(cmd)
+	cmd.Flags().StringVar(&socket, "socket", p.getenv("KEYLESS_SOCKET"), "ask the daemon at this `path` instead; $KEYLESS_SOCKET if set")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.ValidArgsFunction = c.complete
 	return cmd
 }
 
-// standing is what is known of a profile without asking anybody.
-type standing struct {
-	Profile     string     `json:"profile"`
-	Token       *time.Time `json:"token_expires,omitempty"`
-	Credentials *time.Time `json:"credentials_expire,omitempty"`
-	FailedAt    *time.Time `json:"failed_at,omitempty"`
-	Error       string     `json:"error,omitempty"`
-	Hint        string     `json:"hint,omitempty"`
-}
-
-func (p *program) status(c *choice, args []string, asJSON bool) error {
+// standings are of the profile that args names, or of all.
+func (p *program) standings(ctx context.Context, c *choice, socket string, args []string) ([]daemon.Standing, error) {
+	if socket != "" {
+		return ofDaemon(ctx, daemon.Client{Socket: socket}, args)
+	}
 	names := args
 	if len(names) == 1 {
 		if _, _, err := p.build(c, names); err != nil {
-			return err
+			return nil, err
 		}
 	} else {
 		config, err := profile.Read(profile.Find(c.config, p.getenv))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		names = config.Names()
 	}
 	cache, err := p.openCache()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	all := []standing{}
-	well := true
+	all := []daemon.Standing{}
 	for _, name := range names {
-		s := p.standing(c, cache, name)
-		well = well && s.Error == ""
-		all = append(all, s)
+		all = append(all, p.standing(c, cache, name))
 	}
+	return all, nil
+}
+
+func ofDaemon(ctx context.Context, client daemon.Client, args []string) ([]daemon.Standing, error) {
+	ctx, cancel := context.WithTimeout(ctx, processLimit)
+	defer cancel()
+	status, err := client.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(args) == 0 {
+		return status.Profiles, nil
+	}
+	for _, s := range status.Profiles {
+		if s.Profile == args[0] {
+			return []daemon.Standing{s}, nil
+		}
+	}
+	return nil, failedError{fmt.Errorf("status: the daemon serves no profile %q", args[0])}
+}
+
+func (p *program) status(all []daemon.Standing, asJSON bool) error {
 	if err := p.printStatus(all, asJSON); err != nil {
 		return err
 	}
-	if !well {
+	if slices.ContainsFunc(all, func(s daemon.Standing) bool { return s.Error != "" }) {
 		return exitError(exitFailed)
 	}
 	return nil
 }
 
-func (p *program) standing(c *choice, cache *filecache.Cache, name string) standing {
-	s := standing{Profile: name}
+func (p *program) standing(c *choice, cache *filecache.Cache, name string) daemon.Standing {
+	s := daemon.Standing{Profile: name}
 	_, built, err := p.build(c, []string{name})
 	if err != nil {
-		s.fail(err)
+		fail(&s, err)
 		return s
 	}
 	s.Token = good(cache, built.SourceKey)
@@ -84,13 +109,15 @@ func (p *program) standing(c *choice, cache *filecache.Cache, name string) stand
 	for _, key := range []string{built.SourceKey, built.CredentialsKey} {
 		if failure, ok := (profile.Memory{Cache: cache}).LastFailure(built, key); ok {
 			s.FailedAt = &failure.At
-			s.fail(failure.Err)
+			fail(&s, failure.Err)
 		}
 	}
 	return s
 }
 
-func (s *standing) fail(err error) { s.Error, s.Hint = oneLine(err.Error()), oneLine(hintOf(err)) }
+func fail(s *daemon.Standing, err error) {
+	s.Error, s.Hint = oneLine(err.Error()), oneLine(hintOf(err))
+}
 
 // good is until when an entry may be handed out; nil if there is none.
 func good(cache *filecache.Cache, key string) *time.Time {
@@ -101,7 +128,7 @@ func good(cache *filecache.Cache, key string) *time.Time {
 	return &entry.Expiry
 }
 
-func (p *program) printStatus(all []standing, asJSON bool) error {
+func (p *program) printStatus(all []daemon.Standing, asJSON bool) error {
 	if asJSON {
 		return printJSON(p.stdout, map[string]any{"profiles": all})
 	}

@@ -45,20 +45,20 @@ func (i *Issue) current() (keyless.Credentials, error) {
 	return c, nil
 }
 
-// handOver answers with the credentials in the form that document makes, or with the
-// reason why there are none.
-func (i *Issue) handOver(w http.ResponseWriter, r *http.Request, document func(keyless.Credentials) any) {
+// HandOver answers with the credentials as the JSON of what document makes of them, or
+// with the reason why there are none.
+func (i *Issue) HandOver(w http.ResponseWriter, r *http.Request, document func(keyless.Credentials) any) {
 	c, err := i.current()
 	if err != nil {
-		i.sayWhyNot(w, r, err)
+		i.SayWhyNot(w, r, err)
 		return
 	}
 	body, err := i.write(c, document)
 	if err != nil {
-		i.sayWhyNot(w, r, err)
+		i.SayWhyNot(w, r, err)
 		return
 	}
-	i.Audit.LogAttrs(r.Context(), slog.LevelInfo, "issued", i.profile(), caller(r), slog.String("role", i.Role), slog.String("key_tail", tail(c.AccessKeyID)),
+	i.Audit.LogAttrs(r.Context(), slog.LevelInfo, "issued", i.profile(), Caller(r), slog.String("role", i.Role), slog.String("key_tail", tail(c.AccessKeyID)),
 		slog.Time("expires", c.Expiry), slog.String("account", c.AccountID))
 	write(w, http.StatusOK, body)
 }
@@ -77,14 +77,14 @@ func (i *Issue) write(c keyless.Credentials, document func(keyless.Credentials) 
 
 func (i *Issue) profile() slog.Attr { return slog.String("profile", i.Name) }
 
-// sayWhyNot answers so that SDKs try again when that can help, and do not when it
+// SayWhyNot answers so that SDKs try again when that can help, and do not when it
 // cannot: some repeat a 5xx for ten seconds.
-func (i *Issue) sayWhyNot(w http.ResponseWriter, r *http.Request, err error) {
+func (i *Issue) SayWhyNot(w http.ResponseWriter, r *http.Request, err error) {
 	status, code := http.StatusBadRequest, "CredentialsRefused"
 	if keyless.IsTemporary(err) {
 		status, code = http.StatusServiceUnavailable, "CredentialsUnavailable"
 	}
-	i.Audit.LogAttrs(r.Context(), slog.LevelWarn, "not issued", i.profile(), caller(r), slog.String("error", err.Error()), slog.Int("status", status))
+	i.Audit.LogAttrs(r.Context(), slog.LevelWarn, "not issued", i.profile(), Caller(r), slog.String("error", err.Error()), slog.Int("status", status))
 	writeError(w, status, code, explanation(err))
 }
 

@@ -33,6 +33,9 @@ type document struct {
 	RoleARN         string `json:"RoleArn,omitempty"`
 }
 
+// HandOver answers with the credentials, or with the reason why there are none.
+func (d *Door) HandOver(w http.ResponseWriter, r *http.Request) { d.Issue.HandOver(w, r, d.document) }
+
 func (d *Door) document(c keyless.Credentials) any {
 	return document{
 		AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey.Reveal(), Token: c.SessionToken.Reveal(),
@@ -51,7 +54,7 @@ func (c Container) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refused(door.Audit, r, "wrong or no token", http.StatusUnauthorized)
 		writeError(w, http.StatusUnauthorized, "AccessDenied", "Access denied.")
 	default:
-		door.handOver(w, r, door.document)
+		door.HandOver(w, r)
 	}
 }
 

@@ -27,9 +27,9 @@ func (g Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	harden(w.Header())
 	switch {
 	case !g.isDirect(r):
-		g.refuse(w, r, "the request does not come straight from a program on this machine")
+		Refuse(w, r, g.Audit, notDirect)
 	case !g.mayAsk(r):
-		g.refuse(w, r, "the request comes from another user")
+		Refuse(w, r, g.Audit, "the request comes from another user")
 	default:
 		g.Next.ServeHTTP(w, r)
 	}
@@ -50,15 +50,35 @@ func (g Guard) mayAsk(r *http.Request) bool {
 	return slices.Contains(g.UIDs, who.UID)
 }
 
-// refuse says why to the record only.
-func (g Guard) refuse(w http.ResponseWriter, r *http.Request, why string) {
-	refused(g.Audit, r, why, http.StatusForbidden)
+// Direct lets through whoever calls the server by its name, and neither from a browser
+// nor through a proxy: for clients whose token alone tells who they are.
+type Direct struct {
+	Hosts []string // what the server may be called, ports included
+	Audit *slog.Logger
+	Next  http.Handler
+}
+
+// ServeHTTP answers what is refused itself.
+func (d Direct) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	harden(w.Header())
+	if fromElsewhere(r.Header) || !slices.Contains(d.Hosts, r.Host) {
+		Refuse(w, r, d.Audit, notDirect)
+		return
+	}
+	d.Next.ServeHTTP(w, r)
+}
+
+const notDirect = "the request does not come straight from a program on this machine"
+
+// Refuse says no, and why to the record only.
+func Refuse(w http.ResponseWriter, r *http.Request, audit *slog.Logger, why string) {
+	refused(audit, r, why, http.StatusForbidden)
 	writeError(w, http.StatusForbidden, "AccessDenied", "Access denied.")
 }
 
 // refused is the record of whoever got nothing.
 func refused(audit *slog.Logger, r *http.Request, why string, status int) {
-	audit.LogAttrs(r.Context(), slog.LevelWarn, "refused", slog.String("why", why), caller(r), slog.Int("status", status))
+	audit.LogAttrs(r.Context(), slog.LevelWarn, "refused", slog.String("why", why), Caller(r), slog.Int("status", status))
 }
 
 // harden keeps answers out of caches, and browsers from guessing.
@@ -129,8 +149,8 @@ func callerOf(r *http.Request) *connection {
 	return c
 }
 
-// caller says for the record who asked, as far as it is known.
-func caller(r *http.Request) slog.Attr {
+// Caller says for the record who asked, as far as it is known.
+func Caller(r *http.Request) slog.Attr {
 	who, err := callerOf(r).look()
 	known := make([]any, 0, 4)
 	if r.RemoteAddr != "" && r.RemoteAddr != "@" {

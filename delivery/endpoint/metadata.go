@@ -53,7 +53,7 @@ func (m *Metadata) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refused(m.Audit, r, "no session", http.StatusUnauthorized)
 		w.WriteHeader(http.StatusUnauthorized)
 	case path == rolesPath+"/"+m.role():
-		m.handOver(w, r, m.document)
+		m.HandOver(w, r, m.document)
 	default:
 		m.describe(w, path)
 	}

@@ -13,8 +13,10 @@ const (
 )
 
 // Keep asks for the next value as soon as it is due, until ctx ends, so that whoever
-// calls [Cache.Latest] has it without waiting. It is for caches that are not Lazy.
-func (c *Cache[T]) Keep(ctx context.Context) {
+// calls [Cache.Latest] has it without waiting. It is for caches that are not Lazy. It
+// tells seen, unless that is nil, of the value that there is: when it is new, and every
+// half a minute.
+func (c *Cache[T]) Keep(ctx context.Context, seen func(T)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -31,6 +33,9 @@ func (c *Cache[T]) Keep(ctx context.Context) {
 					return
 				}
 			}
+		}
+		if value, found, _ := c.Latest(); found && seen != nil {
+			seen(value)
 		}
 		timer.Reset(c.next(time.Now()))
 	}

@@ -17,7 +17,7 @@ func TestKeptValuesAreThereWithoutWaiting(t *testing.T) {
 			t.Errorf("a value from nowhere: %v", err)
 		}
 		ctx, stop := context.WithCancel(t.Context())
-		go c.Keep(ctx)
+		go c.Keep(ctx, nil)
 		time.Sleep(4 * time.Second)
 		for range 24 * 60 {
 			v, found, err := c.Latest()
@@ -40,7 +40,7 @@ func TestKeepingGoesOnThroughAnOutage(t *testing.T) {
 		c := cacheOf(i)
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
-		go c.Keep(ctx)
+		go c.Keep(ctx, nil)
 		time.Sleep(time.Minute)
 		i.down.Store(true)
 		before := i.asked.Load()
