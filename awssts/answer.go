@@ -22,12 +22,16 @@ type result struct {
 	User struct {
 		ARN string `xml:"Arn"`
 	} `xml:"AssumedRoleUser"`
+	Subject  string `xml:"SubjectFromWebIdentityToken"`
+	Audience string `xml:"Audience"`
+	Provider string `xml:"Provider"`
 }
 
 type success struct {
 	XMLName     xml.Name
 	WebIdentity *result `xml:"AssumeRoleWithWebIdentityResult"`
 	AssumeRole  *result `xml:"AssumeRoleResult"`
+	RequestID   string  `xml:"ResponseMetadata>RequestId"`
 }
 
 // fault is an error answer ("Common error types" of the query protocol).
@@ -84,7 +88,19 @@ func parseCredentials(body []byte, roleARN string, obtained time.Time) (keyless.
 	if found == nil {
 		return keyless.Credentials{}, errNoXML
 	}
-	return found.credentials(roleARN, obtained)
+	credentials, err := found.credentials(roleARN, obtained)
+	if err == nil {
+		credentials.Receipt = found.receipt(answer.RequestID)
+	}
+	return credentials, err
+}
+
+func (r result) receipt(requestID string) *keyless.Receipt {
+	receipt := keyless.Receipt{RequestID: requestID, Session: r.User.ARN, Issuer: r.Provider, Audience: r.Audience, Subject: r.Subject}
+	for _, value := range []*string{&receipt.RequestID, &receipt.Session, &receipt.Issuer, &receipt.Audience, &receipt.Subject} {
+		*value = strings.TrimSpace(*value)
+	}
+	return &receipt
 }
 
 func (r result) credentials(roleARN string, obtained time.Time) (keyless.Credentials, error) {

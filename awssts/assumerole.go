@@ -141,9 +141,22 @@ func (c chain) Exchange(ctx context.Context, subject keyless.Token) (keyless.Cre
 		if role.SessionName == "" {
 			role.SessionName = c.sessionName(subject)
 		}
-		credentials, err = role.Assume(ctx, credentials)
+		before := credentials.Receipt
+		if credentials, err = role.Assume(ctx, credentials); err == nil {
+			credentials.Receipt = carry(before, credentials.Receipt)
+		}
 	}
 	return credentials, err
+}
+
+// carry keeps in a later receipt whose token was at the beginning.
+func carry(before, receipt *keyless.Receipt) *keyless.Receipt {
+	if before == nil || receipt == nil {
+		return receipt
+	}
+	carried := *receipt
+	carried.Issuer, carried.Audience, carried.Subject = before.Issuer, before.Audience, before.Subject
+	return &carried
 }
 
 // sessionName carries the first session's name through the chain, so that

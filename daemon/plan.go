@@ -3,13 +3,14 @@ package daemon
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
 
-	"os"
-
+	keyless "github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/delivery/endpoint"
 	"github.com/keyless-id/keyless/profile"
 )
 
@@ -103,9 +104,21 @@ func (d *Daemon) add(p *plan, selected *profile.Selected, outlets []*outlet) err
 	if door {
 		p.doors = append(p.doors, name)
 	}
-	p.keepers[name] = newKeeper(selected, built, d.Memory, outlets)
+	p.keepers[name] = newKeeper(selected, built, d.remembering(selected), outlets)
 	p.order = append(p.order, name)
 	return nil
+}
+
+// remembering is the memory of a profile, with a record of each exchange.
+func (d *Daemon) remembering(selected *profile.Selected) profile.Memory {
+	memory := d.Memory
+	if selected.AWS == nil {
+		return memory
+	}
+	memory.Exchanged = func(c keyless.Credentials) {
+		d.Audit.Info("exchanged", slog.String("profile", selected.Name), slog.String("role", selected.AWS.FinalRole()), endpoint.Record(c))
+	}
+	return memory
 }
 
 // mentions reports whether anything but the container endpoint is about a profile.

@@ -64,6 +64,9 @@ func (c CredentialsFile) edit(lines []byte) error {
 		if _, now, err := read(c.Path); err != nil || now != state {
 			continue
 		}
+		if len(bytes.TrimSpace(after)) == 0 {
+			return File{Path: c.Path}.Remove()
+		}
 		return File{Path: c.Path}.Write(after)
 	}
 	return c.fail(errors.New("it changes all the time"))

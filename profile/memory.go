@@ -16,6 +16,9 @@ import (
 type Memory struct {
 	Cache *filecache.Cache
 	Warn  func(error) // is told what did not work and did no harm; nil: nobody
+	// Exchanged is told of each exchange that this process makes, with the credentials
+	// that came; nil: nobody.
+	Exchanged func(keyless.Credentials)
 }
 
 // AWS SDKs ask again at every call once less than 15 minutes are left.
@@ -31,7 +34,7 @@ func (m Memory) Credentials(ctx context.Context, b *Built) (filecache.Entry, err
 	query.Policy = credentialsPolicy
 	query.Fetch = func(ctx context.Context) (filecache.Answer, error) {
 		go b.Prepare()
-		return fetchCredentials(ctx, provider)
+		return m.exchange(ctx, provider)
 	}
 	entry, err := m.Cache.Get(ctx, query)
 	return entry, deadOnArrival(keyless.HopExchange, err)
@@ -95,10 +98,13 @@ func (m Memory) query(key, attempt string) filecache.Query {
 	return filecache.Query{Key: key, Attempt: attempt, Failure: EncodeError, Failed: DecodeError, Warn: m.Warn}
 }
 
-func fetchCredentials(ctx context.Context, provider keyless.CredentialsProvider) (filecache.Answer, error) {
+func (m Memory) exchange(ctx context.Context, provider keyless.CredentialsProvider) (filecache.Answer, error) {
 	credentials, err := provider.Credentials(ctx)
 	if err != nil {
 		return filecache.Answer{}, err
+	}
+	if m.Exchanged != nil {
+		m.Exchanged(credentials)
 	}
 	payload, err := delivery.Process(credentials)
 	return filecache.Answer{Times: refresh.Times{Obtained: credentials.Obtained, Expiry: credentials.Expiry}, Payload: payload}, err

@@ -58,8 +58,7 @@ func (i *Issue) HandOver(w http.ResponseWriter, r *http.Request, document func(k
 		i.SayWhyNot(w, r, err)
 		return
 	}
-	i.Audit.LogAttrs(r.Context(), slog.LevelInfo, "issued", i.profile(), Caller(r), slog.String("role", i.Role), slog.String("key_tail", tail(c.AccessKeyID)),
-		slog.Time("expires", c.Expiry), slog.String("account", c.AccountID))
+	i.Audit.LogAttrs(r.Context(), slog.LevelInfo, "issued", i.profile(), Caller(r), slog.String("role", i.Role), Record(c))
 	write(w, http.StatusOK, body)
 }
 
@@ -95,6 +94,17 @@ func explanation(err error) string {
 		return err.Error() + " (hint: " + e.Hint + ")"
 	}
 	return err.Error()
+}
+
+// Record is what of credentials may stand in a record: enough to find them in CloudTrail
+// by, and nothing to use them with.
+func Record(c keyless.Credentials) slog.Attr {
+	record := []any{slog.String("key_tail", tail(c.AccessKeyID)), slog.Time("expires", c.Expiry), slog.String("account", c.AccountID)}
+	if r := c.Receipt; r != nil {
+		record = append(record, slog.String("request_id", r.RequestID), slog.String("session", r.Session),
+			slog.String("issuer", r.Issuer), slog.String("audience", r.Audience), slog.String("subject", r.Subject))
+	}
+	return slog.Group("credentials", record...)
 }
 
 // tail is enough of a key id to find it in CloudTrail by.

@@ -40,7 +40,7 @@ const (
 	sameExpiry   = 5 * time.Second // issuers compute the expiry anew from whole seconds
 	dueEarliest  = 0.40            // of the lifetime; the jitter keeps a fleet from asking in step
 	dueLatest    = 0.45
-	backoffFirst = time.Second
+	backoffFirst = 2 * time.Second // half of it is certain, half is jitter
 	backoffMax   = time.Minute
 	backoffAsked = time.Hour // the longest Retry-After that is believed
 )
@@ -93,7 +93,7 @@ func (s Schedule) Usable(now time.Time) bool { return now.Before(s.Dead) }
 // 1 s doubling to 1 min with jitter, or what the far side asked for.
 func Backoff(failures int, asked time.Duration) time.Duration {
 	full := min(backoffFirst<<min(max(failures-1, 0), 10), backoffMax)
-	wait := max(full/2+rand.N(full/2+1), backoffFirst) //nolint:gosec // jitter
+	wait := full/2 + rand.N(full/2+1) //nolint:gosec // jitter
 	return max(wait, min(asked, backoffAsked))
 }
 
