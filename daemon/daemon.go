@@ -8,9 +8,9 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/keyless-id/keyless/delivery/endpoint"
@@ -93,9 +93,6 @@ func (d *Daemon) attend(ctx context.Context, reload <-chan os.Signal) {
 // begin serves before the first answers are there: who asks meanwhile is told so at once.
 func (d *Daemon) begin(ctx context.Context, p *plan) error {
 	g := d.newGeneration(p, nil)
-	if err := d.prepare(p); err != nil {
-		return err
-	}
 	opened, err := d.open(ctx, g)
 	if err != nil {
 		return err
@@ -127,9 +124,6 @@ func (d *Daemon) reload(ctx context.Context) {
 
 func (d *Daemon) change(ctx context.Context, p *plan) error {
 	g := d.newGeneration(p, d.now)
-	if err := d.prepare(p); err != nil {
-		return err
-	}
 	opened, err := d.open(ctx, g)
 	if err != nil {
 		return err
@@ -141,7 +135,19 @@ func (d *Daemon) change(ctx context.Context, p *plan) error {
 	before := d.now
 	d.now = g
 	d.hand(opened, g)
-	return errors.Join(d.closeOthers(g), before.end(g))
+	return errors.Join(d.closeOthers(g), before.end(g), d.forget(p))
+}
+
+// forget takes away the tokens of profiles that are served no longer.
+func (d *Daemon) forget(p *plan) error {
+	var err error
+	for name, pass := range d.passes {
+		if !slices.Contains(p.doors, name) {
+			err = errors.Join(err, pass.remove())
+			delete(d.passes, name)
+		}
+	}
+	return err
 }
 
 // rotate replaces tokens that are old enough.
@@ -177,7 +183,7 @@ func (d *Daemon) end() error {
 		err = errors.Join(err, d.now.end(nil))
 	}
 	for _, p := range d.passes {
-		err = errors.Join(err, p.file.Remove())
+		err = errors.Join(err, p.remove())
 	}
 	return err
 }
@@ -217,24 +223,31 @@ func (d *Daemon) closeOthers(g *generation) error {
 
 // open opens the addresses that are not open yet, all of them or none.
 func (d *Daemon) open(ctx context.Context, g *generation) (map[string]*serving, error) {
+	if err := g.plan.folders(); err != nil {
+		return nil, err
+	}
 	opened := map[string]*serving{}
+	abandon := func(err error) error {
+		for _, s := range opened {
+			err = errors.Join(err, s.server.Listener.Close())
+		}
+		return err
+	}
 	for key, handler := range g.handlers {
 		if _, ok := d.servers[key]; ok {
 			continue
 		}
 		listener, err := d.listen(ctx, key, g.plan)
 		if err != nil {
-			for _, s := range opened {
-				err = errors.Join(err, s.server.Listener.Close())
-			}
-			return nil, err
+			return nil, abandon(err)
 		}
 		s := &serving{handler: &changing{}}
 		s.handler.set(handler)
 		s.server = &endpoint.Server{Listener: listener, Handler: s.handler}
 		opened[key] = s
 	}
+	if err := d.writeTokens(g.plan); err != nil {
+		return nil, abandon(err)
+	}
 	return opened, nil
 }
-
-var _ http.Handler = (*changing)(nil)

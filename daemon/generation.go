@@ -43,7 +43,7 @@ func (d *Daemon) newGeneration(p *plan, before *generation) *generation {
 		g.keepers[name] = k
 		g.fresh = append(g.fresh, k)
 	}
-	for name := range p.keepers {
+	for _, name := range p.doors {
 		if d.passes[name] == nil {
 			d.passes[name] = &pass{}
 		}

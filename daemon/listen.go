@@ -22,13 +22,19 @@ const SocketName = "keyless.sock"
 // tokenPath is where the clients of a profile find the token to show.
 func tokenPath(dir, profile string) string { return filepath.Join(dir, "tokens", profile) }
 
-// prepare makes the folder, and the tokens that are not there yet.
-func (d *Daemon) prepare(p *plan) error {
+// folders makes the folder, and the one for tokens.
+func (p *plan) folders() error {
 	for _, dir := range []string{p.dir, filepath.Join(p.dir, "tokens")} {
 		if err := makeFolder(dir, p.group); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// writeTokens writes those that are not there yet. The socket is this daemon's by now, so
+// that they are no other's.
+func (d *Daemon) writeTokens(p *plan) error {
 	for _, name := range p.doors {
 		if pass := d.passes[name]; pass.due(0) {
 			if err := pass.renew(); err != nil {

@@ -36,6 +36,16 @@ func (p *pass) renew() error {
 	return nil
 }
 
+// remove takes away what was written.
+func (p *pass) remove() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.current.IsZero() {
+		return nil
+	}
+	return p.file.Remove()
+}
+
 // good are the tokens that open the door now.
 func (p *pass) good() []keyless.Secret {
 	p.mu.Lock()
