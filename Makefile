@@ -12,7 +12,7 @@ OUT ?= bin/keyless
 export FUZZTIME
 
 .PHONY: help demo test test-unit test-all interop lint fmt fuzz docs build clean tools parts
-.PHONY: bench bench-start bench-cold bench-callers bench-crowd bench-cache bench-sources
+.PHONY: bench bench-start bench-cold bench-callers bench-crowd bench-cache bench-sources bench-daemon
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,9 @@ bench-cache: ## only: the in-process caches against the SDKs' own
 
 bench-sources: ## only: every source against azidentity: requests, waits, outages, cached calls
 	@scripts/bench.sh sources
+
+bench-daemon: ## only: the daemon's answers against nginx, its memory, and its answers in an outage
+	@scripts/bench.sh daemon
 
 docs: ## regenerate the generated docs (CHECK=1: fail if that changes a file)
 	@scripts/docs.sh

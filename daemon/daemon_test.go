@@ -125,7 +125,9 @@ func TestBeforeTheFirstAnswerItSaysSoAtOnce(t *testing.T) {
 		w.stop()
 	}()
 	w.startWithoutWaiting(t)
-	<-w.gone(t)
+	if err := <-w.gone(t); err != nil {
+		t.Error(err)
+	}
 }
 
 // Item 14: however many ask, the far sides are asked once.

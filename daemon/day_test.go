@@ -171,6 +171,7 @@ func TestAnHourOfRefusalsIsNoStorm(t *testing.T) {
 		k.start()
 		defer endOf(k)
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if w.asked < 50 || w.asked > 90 {
 			t.Errorf("asked %d times", w.asked)
 		}

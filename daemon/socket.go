@@ -3,6 +3,7 @@ package daemon
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -82,7 +83,7 @@ func (d *Daemon) token(w http.ResponseWriter, r *http.Request, g *generation) {
 		sayWhy(w, err)
 		return
 	}
-	d.Audit.InfoContext(r.Context(), "issued", "profile", k.name, endpoint.Caller(r), "kind", string(kindToken), "expires", token.Expiry)
+	d.Audit.LogAttrs(r.Context(), slog.LevelInfo, "issued", slog.String("profile", k.name), endpoint.Caller(r), slog.String("kind", string(kindToken)), slog.Time("expires", token.Expiry))
 	writeJSON(w, http.StatusOK, tokenAnswer{token.Value.Reveal(), token.Expiry})
 }
 

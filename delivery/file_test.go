@@ -65,7 +65,7 @@ func TestTheTemporaryFileIsNeverFollowed(t *testing.T) {
 
 func TestPlacesThatOthersCanChangeAreRefused(t *testing.T) {
 	dir := t.TempDir()
-	make := func(name string, mode os.FileMode) string {
+	folderFor := func(name string, mode os.FileMode) string {
 		folder := filepath.Join(dir, name)
 		if err := os.Mkdir(folder, 0o700); err != nil {
 			t.Fatal(err)
@@ -75,23 +75,23 @@ func TestPlacesThatOthersCanChangeAreRefused(t *testing.T) {
 		}
 		return filepath.Join(folder, "token")
 	}
-	link := make("link", 0o700)
+	link := folderFor("link", 0o700)
 	if err := os.Symlink(filepath.Join(dir, "elsewhere"), link); err != nil {
 		t.Fatal(err)
 	}
-	folder := make("folder", 0o700)
+	folder := folderFor("folder", 0o700)
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		make("closed", 0o700):               "",
-		make("readable", 0o755):             "",
-		make("group", 0o770):                "can be written to by others",
-		make("everybody", 0o777):            "can be written to by others",
-		make("sticky", 0o777|os.ModeSticky): "can be written to by others",
-		link:                                "symbolic link",
-		folder:                              "not a regular file",
-		filepath.Join(dir, "none", "token"): "no such file",
+		folderFor("closed", 0o700):               "",
+		folderFor("readable", 0o755):             "",
+		folderFor("group", 0o770):                "can be written to by others",
+		folderFor("everybody", 0o777):            "can be written to by others",
+		folderFor("sticky", 0o777|os.ModeSticky): "can be written to by others",
+		link:                                     "symbolic link",
+		folder:                                   "not a regular file",
+		filepath.Join(dir, "none", "token"):      "no such file",
 	} {
 		err := (delivery.File{Path: path}).Write([]byte("hunter2"))
 		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2")) {

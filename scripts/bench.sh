@@ -19,12 +19,13 @@ flags=(-bin "$bin" -venv "$root/.tools/venv")
 [[ ${CHECK:-} == 1 ]] && flags+=(-strict)
 
 case ${1:-all} in
-all) flags+=(-report "$root/bench/RESULTS.md") && set -- start cold callers crowd cache sources ;;
-smoke) flags+=(-scale 0.01 -benchtime 1ms) && set -- start cold callers crowd cache sources ;;
+all) flags+=(-report "$root/bench/RESULTS.md") && set -- start cold callers crowd cache sources daemon ;;
+smoke) flags+=(-scale 0.01 -benchtime 1ms) && set -- start cold callers crowd cache sources daemon ;;
 esac
 
 mkdir -p "$bin"
-scripts/parts.sh interop
+scripts/parts.sh interop bench
+export PATH=$PATH:/usr/sbin # where Debian has nginx
 build . ./cmd/keyless
 build bench ./contestants/... ./harness
 install -m 755 bench/contestants/bash/credentials.sh "$bin/credentials.sh"

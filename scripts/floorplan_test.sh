@@ -7,7 +7,8 @@ root=$PWD
 readonly module=github.com/keyless-id/keyless
 readonly rooms=(entra azhost pipelines awshost awssts awssdk azsdk delivery profile trust sandbox cmd/keyless
 	internal/sigv4 internal/refresh internal/wire internal/filecache internal/jwtpeek internal/warm
-	internal/hop internal/command internal/isolation internal/peer delivery/endpoint internal/newcomer)
+	internal/hop internal/command internal/isolation internal/peer delivery/endpoint daemon
+	internal/atomicfile internal/podtoken internal/newcomer)
 
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
@@ -47,6 +48,13 @@ expect() { # allowed|refused ROOM IMPORT
 }
 
 expect refused . awssts
+expect allowed daemon profile
+expect allowed daemon delivery/endpoint
+expect refused daemon awssts
+expect refused daemon sandbox
+expect refused delivery profile
+expect allowed delivery internal/atomicfile
+expect refused profile daemon
 expect refused . internal/wire
 expect allowed . internal/refresh
 expect refused entra delivery

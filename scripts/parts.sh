@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the gates need into .tools, each part once:
 #
-#   scripts/parts.sh gotestsum | linters | interop | slow
+#   scripts/parts.sh gotestsum | linters | interop | slow | bench
 #
 # A part that cannot be installed is written to .tools/missing as "part: reason".
 # With CI set that fails; elsewhere the tests that need the part are skipped.
@@ -112,6 +112,7 @@ for word in "$@"; do
 		part jq - "" from_apt 'command -v jq' jq
 		part curl - "" from_apt 'command -v curl' curl
 		;;
+	bench) part nginx - "" from_apt 'command -v nginx || test -x /usr/sbin/nginx' nginx-light ;;
 	slow) part debian-azure-cli - "" from_apt 'test -x /usr/bin/az' azure-cli ;;
 	*) echo "parts.sh: no part $word" >&2 && exit 2 ;;
 	esac

@@ -1,7 +1,7 @@
 // Command harness runs the contestants in turn, in one interleaved run, so that
 // whatever else the machine does hits all of them alike, and writes the ratios.
 //
-//	harness [-rounds N] [-bin DIR] [-out DIR] start|cold|callers|crowd|cache|sources…
+//	harness [-rounds N] [-bin DIR] [-out DIR] start|cold|callers|crowd|cache|sources|daemon…
 package main
 
 import (
@@ -44,6 +44,7 @@ var scenarios = map[string]scenario{
 	"crowd":   crowd,
 	"cache":   cache,
 	"sources": sources,
+	"daemon":  endpoint,
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/keyless-id/keyless/sandbox"
 )
@@ -30,8 +31,11 @@ type world struct {
 	dir, config, cache string
 }
 
-func newWorld() (*world, error) {
-	s, err := sandbox.New(farSide(), sandbox.Options{})
+func newWorld() (*world, error) { return newWorldAt(0) }
+
+// newWorldAt is a world whose clock is off by skew.
+func newWorldAt(skew time.Duration) (*world, error) {
+	s, err := sandbox.New(farSide(), sandbox.Options{Now: func() time.Time { return time.Now().Add(skew) }})
 	if err != nil {
 		return nil, err
 	}

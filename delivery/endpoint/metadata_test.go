@@ -186,7 +186,7 @@ func TestSessionsTakeNoMemory(t *testing.T) {
 			request, _ := http.NewRequest(http.MethodPut, "http://"+i.address+"/latest/api/token", nil)
 			request.Header.Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "21600")
 			answer, err := client.Do(request)
-			if err != nil || answer.StatusCode != 200 {
+			if err != nil || answer.StatusCode != http.StatusOK {
 				t.Fatal(err)
 			}
 			_, _ = io.Copy(io.Discard, answer.Body)

@@ -25,8 +25,8 @@ const (
 
 func (s *sessions) begin(end time.Time) string {
 	var token [sessionSize]byte
-	binary.BigEndian.PutUint64(token[:], uint64(end.UnixNano())) //nolint:gosec // after 1970
-	_, _ = rand.Read(token[8:sessionBody])                       // never fails
+	binary.BigEndian.PutUint64(token[:], uint64(end.UnixNano()))
+	_, _ = rand.Read(token[8:sessionBody]) // never fails
 	copy(token[sessionBody:], s.sign(token[:sessionBody]))
 	return base64.RawURLEncoding.EncodeToString(token[:])
 }
