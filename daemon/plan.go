@@ -85,6 +85,8 @@ func (d *Daemon) add(p *plan, selected *profile.Selected, outlets []*outlet) err
 		return nil
 	case selected.Source.Pod != nil:
 		return p.addPod(selected, d)
+	case p.isPods(name):
+		return fail("its source is not that of a pod: the node's own identity is never a pod's")
 	}
 	built, err := selected.Build(d.Getenv)
 	if err != nil {

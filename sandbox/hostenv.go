@@ -182,10 +182,17 @@ func (s *Sandbox) awsEnv(kind HostKind) ([]string, error) {
 // must be one of the world's for anybody to believe it.
 func (s *Sandbox) ProjectToken(file string, what FIC, life time.Duration) error {
 	now := s.options.Now()
-	token, err := s.Mint(map[string]any{
+	claims := map[string]any{
 		"iss": what.Issuer, "sub": what.Subject, "aud": []string{what.Audience}, "jti": randomGUID(),
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(life).Unix(),
-	}, Minting{})
+	}
+	if namespace, account, ok := serviceAccount(what.Subject); ok {
+		claims["kubernetes.io"] = map[string]any{
+			"namespace": namespace, "serviceaccount": map[string]any{"name": account, "uid": randomGUID()},
+			"pod": map[string]any{"name": account + "-0", "uid": randomGUID()},
+		}
+	}
+	token, err := s.Mint(claims, Minting{})
 	if err != nil {
 		return err
 	}
@@ -197,4 +204,11 @@ func (s *Sandbox) ProjectToken(file string, what FIC, life time.Duration) error 
 		return fmt.Errorf("sandbox: %w", err)
 	}
 	return nil
+}
+
+// serviceAccount takes the subject of a pod's token apart.
+func serviceAccount(subject string) (namespace, name string, ok bool) {
+	rest, found := strings.CutPrefix(subject, "system:serviceaccount:")
+	namespace, name, ok = strings.Cut(rest, ":")
+	return namespace, name, found && ok
 }
