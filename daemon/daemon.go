@@ -59,6 +59,9 @@ func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 	if err := d.begin(ctx, p); err != nil {
 		return errors.Join(err, d.end())
 	}
+	if ctx.Err() != nil { // told to end before it had begun
+		return d.end()
+	}
 	d.Notify("READY=1\nSTATUS=" + d.now.summary())
 	d.Log.Info("serving", slog.String("socket", filepath.Join(p.dir, SocketName)), slog.String("profiles", d.now.summary()))
 	d.attend(ctx, reload)
@@ -100,10 +103,20 @@ func (d *Daemon) begin(ctx context.Context, p *plan) error {
 	d.now = g
 	g.start()
 	d.hand(opened, g)
+	d.closeUnused()
 	bounded, cancel := context.WithTimeout(ctx, warmStart)
 	defer cancel()
 	g.warm(bounded)
 	return nil
+}
+
+// closeUnused closes what systemd has opened and nobody wants: clients would hang there.
+func (d *Daemon) closeUnused() {
+	for _, l := range d.Inherited {
+		d.Log.Warn("a socket that systemd has opened is none of the configuration's, and is closed", slog.String("address", l.Addr().String()))
+		_ = l.Close() // it was not in use
+	}
+	d.Inherited = nil
 }
 
 // reload goes over to what the configuration says now, once that can be served. If it
@@ -112,6 +125,9 @@ func (d *Daemon) reload(ctx context.Context) {
 	d.Notify("RELOADING=1")
 	defer d.Notify("READY=1")
 	p, err := d.plan()
+	if err == nil && (p.dir != d.now.plan.dir || p.group != d.now.plan.group) {
+		err = &profile.Error{File: p.path, Path: "serve", Message: "directory and group stay as they are until the daemon is started anew", Hint: "restart it"}
+	}
 	if err == nil {
 		err = d.change(ctx, p)
 	}

@@ -37,6 +37,7 @@ type Status struct {
 type Standing struct {
 	Profile     string     `json:"profile"`
 	Role        string     `json:"role,omitempty"`
+	Ready       bool       `json:"ready"` // there is something to hand out
 	Obtained    *time.Time `json:"obtained,omitempty"`
 	Credentials *time.Time `json:"credentials_expire,omitempty"`
 	Token       *time.Time `json:"token_expires,omitempty"`
@@ -92,15 +93,15 @@ func (g *generation) sayReady(w http.ResponseWriter) {
 func (d *Daemon) status(g *generation) Status {
 	s := Status{Version: d.Version, Started: d.started, Now: time.Now(), Ready: true, Profiles: []Standing{}}
 	for _, name := range g.plan.order {
-		k := g.keepers[name]
-		s.Ready = s.Ready && k.ready() == nil
-		s.Profiles = append(s.Profiles, k.standing())
+		standing := g.keepers[name].standing()
+		s.Ready = s.Ready && standing.Ready
+		s.Profiles = append(s.Profiles, standing)
 	}
 	return s
 }
 
 func (k *keeper) standing() Standing {
-	s := Standing{Profile: k.name, Role: k.role}
+	s := Standing{Profile: k.name, Role: k.role, Ready: k.ready() == nil}
 	for _, what := range []kind{kindToken, kindCredentials, kindAssertion} {
 		t := k.tried[what].tally()
 		if t.failure.Err != nil {

@@ -23,8 +23,9 @@ func newStatus(p *program) *cobra.Command {
 		Short: "Say what is remembered of each profile, and how the last try went",
 		Long: "Say for each profile, or for one, how long what is remembered is good for, and the\n" +
 			"last failure of calls whose stderr an SDK has swallowed. Nobody is asked. The exit\n" +
-			"code is 1 if a profile cannot be used, or its last try failed. With --socket it is the\n" +
-			"daemon that is asked what it keeps.",
+			"code is 1 if a profile cannot be used: its last try failed, and nothing that is still good\n" +
+			"is remembered. With --socket the daemon is asked what it keeps; then the exit code is 1 too\n" +
+			"if it has nothing to hand out yet, so that the command can be a probe.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			all, err := p.standings(cmd.Context(), c, socket, args)
@@ -91,7 +92,7 @@ func (p *program) status(all []daemon.Standing, asJSON bool) error {
 	if err := p.printStatus(all, asJSON); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(all, func(s daemon.Standing) bool { return s.Error != "" }) {
+	if slices.ContainsFunc(all, func(s daemon.Standing) bool { return !s.Ready }) {
 		return exitError(exitFailed)
 	}
 	return nil
@@ -112,6 +113,7 @@ func (p *program) standing(c *choice, cache *filecache.Cache, name string) daemo
 			fail(&s, failure.Err)
 		}
 	}
+	s.Ready = s.Error == "" || s.Credentials != nil || built.Exchanger == nil && s.Token != nil
 	return s
 }
 
@@ -134,7 +136,7 @@ func (p *program) printStatus(all []daemon.Standing, asJSON bool) error {
 	}
 	page := newPage(p.stdout, p.getenv)
 	for _, s := range all {
-		page.line("%s %s", page.mark(s.Error == ""), page.paint(bold, s.Profile))
+		page.line("%s %s", page.mark(s.Ready), page.paint(bold, s.Profile))
 		page.until("credentials", s.Credentials)
 		page.until("token", s.Token)
 		if s.Credentials == nil && s.Token == nil && s.Error == "" {

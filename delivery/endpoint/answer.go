@@ -74,7 +74,13 @@ func (i *Issue) write(c keyless.Credentials, document func(keyless.Credentials) 
 	return body, err
 }
 
-func (i *Issue) profile() slog.Attr { return slog.String("profile", i.Name) }
+// profile is left out of the record if it is not known yet.
+func (i *Issue) profile() slog.Attr {
+	if i.Name == "" {
+		return slog.Attr{}
+	}
+	return slog.String("profile", i.Name)
+}
 
 // SayWhyNot answers so that SDKs try again when that can help, and do not when it
 // cannot: some repeat a 5xx for ten seconds.
