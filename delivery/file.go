@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/internal/atomicfile"
@@ -47,7 +46,7 @@ func (f File) check() error {
 		return err
 	}
 	if why := openFolder(folder); why != "" {
-		return errors.New("its folder " + why)
+		return folderError(why)
 	}
 	info, err := os.Lstat(f.Path)
 	switch {
@@ -73,15 +72,18 @@ func (f File) fail(err error) error {
 	if errors.As(err, &path) {
 		err = fmt.Errorf("%s: %w", path.Op, path.Err)
 	}
-	return &keyless.Error{Hop: keyless.HopDelivery, Op: "file", Message: f.Path, Err: err, Hint: hintOfFile()}
+	e := &keyless.Error{Hop: keyless.HopDelivery, Op: "file", Message: f.Path, Err: err}
+	var open folderError
+	if errors.As(err, &open) {
+		e.Hint = "take a folder that only its owner may write to, this user's or root's: mkdir -m 700"
+	}
+	return e
 }
 
-func hintOfFile() string {
-	if runtime.GOOS == "windows" {
-		return "a folder that only this account may change"
-	}
-	return "a folder that only its owner may write to, this user's or root's: mkdir -m 700"
-}
+// folderError says why others could put something else into a folder.
+type folderError string
+
+func (e folderError) Error() string { return "its folder " + string(e) }
 
 // share lets a group read what is otherwise the owner's alone.
 func share(file *os.File, group int) error {

@@ -32,6 +32,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":       exits,
 			"requests":    requests,
+			"atleast":     atLeast,
+			"appears":     appears,
 			"fault":       fault,
 			"mend":        mend,
 			"parallel":    parallel,
@@ -88,6 +90,32 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 func requests(ts *testscript.TestScript, _ bool, args []string) {
 	if got := fmt.Sprint(ground(ts).Requests(sandbox.Hop(args[0]))); got != args[1] {
 		ts.Fatalf("%s has seen %s requests, want %s", args[0], got, args[1])
+	}
+}
+
+// atleast HOP N: the far side is going to have seen N requests.
+func atLeast(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	soon(ts, "requests to "+args[0], func() bool { return ground(ts).Requests(sandbox.Hop(args[0])) >= want })
+}
+
+// appears FILE…: what a command in the background makes is going to be there.
+func appears(ts *testscript.TestScript, _ bool, args []string) {
+	for _, file := range args {
+		soon(ts, file, func() bool {
+			_, err := os.Stat(ts.MkAbs(file))
+			return err == nil
+		})
+	}
+}
+
+// soon waits for what is about to happen.
+func soon(ts *testscript.TestScript, what string, happened func() bool) {
+	for end := time.Now().Add(30 * time.Second); !happened(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("%s: it does not come", what)
+		}
 	}
 }
 
