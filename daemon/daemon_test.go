@@ -271,8 +271,12 @@ func TestARefusedProfileSaysWhyEverywhere(t *testing.T) {
 	if err != nil || s.Ready || len(s.Profiles) != 2 || !strings.Contains(s.Profiles[1].Error, "AccessDenied") || s.Profiles[1].Hint == "" || s.Profiles[0].Error != "" || s.Profiles[0].Credentials == nil {
 		t.Errorf("%+v, %v", s, err)
 	}
+	before := strings.Count(w.audit.String(), `"msg":"not issued"`)
 	if _, err := w.socket().Process(t.Context(), "stranger"); err == nil || !strings.Contains(err.Error(), "exchange: AssumeRoleWithWebIdentity: AccessDenied") {
 		t.Error(err)
+	}
+	if after := strings.Count(w.audit.String(), `"msg":"not issued"`); after != before+1 {
+		t.Errorf("%d records of what was not issued, %d before", after, before)
 	}
 }
 

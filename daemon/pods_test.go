@@ -162,7 +162,7 @@ func TestWithoutTheClustersKeysNothingIsKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.again(t) // forgets the keys, and cannot have others
-	if status, body := w.askAsPod(t, w.podToken(t, "keyless", sandbox.Sound, nil)); status != 503 || !strings.Contains(body, "keys of the cluster") {
+	if status, body := w.askAsPod(t, w.podToken(t, "keyless", sandbox.Sound, nil)); status != 503 || !strings.Contains(body, "cluster keys") {
 		t.Errorf("%d %s", status, body)
 	}
 }

@@ -52,7 +52,7 @@ func (d *Daemon) process(w http.ResponseWriter, r *http.Request, g *generation, 
 		_, err = k.credentials.Latest()
 	}
 	if err != nil {
-		sayWhy(w, err)
+		d.sayWhy(w, r, err)
 		return
 	}
 	issues[k.name].HandOver(w, r, func(c keyless.Credentials) any {
@@ -75,12 +75,12 @@ type tokenAnswer struct {
 func (d *Daemon) token(w http.ResponseWriter, r *http.Request, g *generation) {
 	k, err := g.named(strings.TrimPrefix(r.URL.Path, tokenPrefix))
 	if err != nil {
-		sayWhy(w, err)
+		d.sayWhy(w, r, err)
 		return
 	}
 	token, err := k.token.Token(r.Context())
 	if err != nil {
-		sayWhy(w, err)
+		d.sayWhy(w, r, err)
 		return
 	}
 	d.Audit.LogAttrs(r.Context(), slog.LevelInfo, "issued", slog.String("profile", k.name), endpoint.Caller(r), slog.String("kind", string(kindToken)), slog.Time("expires", token.Expiry))
@@ -107,11 +107,12 @@ func missing(format string, args ...any) error {
 }
 
 // sayWhy sends an error in the form that keeps all of it.
-func sayWhy(w http.ResponseWriter, err error) {
+func (d *Daemon) sayWhy(w http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusBadRequest
 	if keyless.IsTemporary(err) {
 		status = http.StatusServiceUnavailable
 	}
+	d.Audit.LogAttrs(r.Context(), slog.LevelWarn, "not issued", slog.String("path", r.URL.Path), endpoint.Caller(r), slog.String("error", err.Error()), slog.Int("status", status))
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(profile.EncodeError(err)) // who has gone needs no answer

@@ -55,6 +55,9 @@ expect refused daemon sandbox
 expect refused delivery profile
 expect allowed delivery internal/atomicfile
 expect refused profile daemon
+expect allowed internal/podtoken internal/wire
+expect refused internal/podtoken internal/hop
+expect refused internal/podtoken keyless
 expect refused . internal/wire
 expect allowed . internal/refresh
 expect refused entra delivery

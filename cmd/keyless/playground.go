@@ -171,8 +171,8 @@ func (g *playground) awsConfig(exe string) string {
 	for _, p := range []struct{ section, profile string }{
 		{"default", "vm"}, {"profile vm", "vm"}, {"profile app", "app"}, {"profile cert", "cert"}, {"profile stranger", "stranger"},
 	} {
-		fmt.Fprintf(&b, "[%s]\nregion = us-east-1\ncredential_process = %q credential-process %s --config %q\n\n",
-			p.section, exe, p.profile, g.path("keyless.yaml"))
+		fmt.Fprintf(&b, "[%s]\nregion = us-east-1\ncredential_process = %q credential-process --config %q %s\n\n",
+			p.section, exe, g.path("keyless.yaml"), p.profile) // quotes at both ends would be taken off by Go's SDK
 	}
 	return b.String()
 }

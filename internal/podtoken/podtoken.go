@@ -1,19 +1,39 @@
-// Package podtoken verifies the projected tokens of Kubernetes pods.
+// Package podtoken verifies the projected service account token that a Kubernetes pod
+// shows: signed by its cluster, for one audience, not expired. What the token must be is
+// in the Kubernetes documentation, "ServiceAccount token volume projection" and
+// "ServiceAccount issuer discovery" ("Managing Service Accounts", "Configure Service
+// Accounts for Pods").
 //
-// A pod that asks a node's daemon for credentials sends the token of its service account
-// ("Service account token volume projection", Kubernetes documentation). The cluster signs
-// it with keys that it publishes ("Service account issuer discovery").
+// It does not ask the API server whether the pod still exists, as TokenReview would: a
+// token that leaks is good until it expires.
 package podtoken
 
 import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/keyless-id/keyless/internal/wire"
+)
+
+// maxToken is the longest token that is read, in bytes. Kubernetes makes them of 1 to 2 KiB.
+const maxToken = 16 << 10
+
+var (
+	// ErrToken says that the token is no good: its bearer is to be refused (403).
+	ErrToken = errors.New("pod token refused")
+	// ErrKeys says that the cluster's keys cannot be had, so that nothing is known of the
+	// token: its bearer may come again (503).
+	ErrKeys = errors.New("the cluster's keys cannot be had")
+	// ErrSetup says that the verifier lacks its issuer, audience or source of keys. No
+	// token is good for such a one.
+	ErrSetup = errors.New("the verifier of pod tokens needs an issuer, an audience and a source of keys")
 )
 
 // Pod is whose token it is.
@@ -24,152 +44,129 @@ type Pod struct {
 	Issued, Expiry            time.Time
 }
 
-// ErrKeys says that the keys of the cluster cannot be had, so that nothing is known of
-// the token.
-var ErrKeys = errors.New("the keys of the cluster cannot be had")
-
-// Bounds on what a pod may send.
-const (
-	maxToken  = 16 << 10
-	maxKnown  = 1024             // tokens whose signatures have been verified
-	clockSlip = 30 * time.Second // between the cluster's clock and ours
-)
-
-// Verifier knows the tokens of one cluster that are for one audience. Issuer, Audience and
-// Keys must be set; it must not be copied.
+// Verifier verifies the tokens of one cluster for one audience. Its fields must not
+// change once it is used, and it must not be copied. It is safe for many goroutines.
 type Verifier struct {
-	Issuer   string                                    // to the letter
-	Audience string                                    // one of those that the token is for
-	Keys     func(ctx context.Context) ([]byte, error) // the key set (RFC 7517)
+	Issuer   string // what iss must be, to the letter
+	Audience string // must be among aud
+	// Keys fetches the cluster's JWKS document; see [File] and [API]. It is called once at
+	// a time, with a context that ends after 15 s but not with that of Verify or Load.
+	Keys func(ctx context.Context) ([]byte, error)
 
-	keys keyring
-
-	mu    sync.Mutex
-	known map[[sha256.Size]byte]Pod // tokens are asked with again and again
-
-	number int // of the keys that known was verified with
+	mu      sync.Mutex
+	set     *keySet // nil: none came yet
+	fetched time.Time
+	again   time.Time // until then no token makes another fetch
+	failure error     // of the last fetch
+	flight  *flight   // the fetch under way
+	known   map[[sha256.Size]byte]Pod
 }
 
-// claims are what a projected token says.
-type claims struct {
-	jwt.RegisteredClaims
-	Kubernetes struct {
-		Namespace      string `json:"namespace"`
-		ServiceAccount struct {
-			Name string `json:"name"`
-		} `json:"serviceaccount"`
-		Pod struct {
-			Name string `json:"name"`
-			UID  string `json:"uid"`
-		} `json:"pod"`
-	} `json:"kubernetes.io"`
-}
-
-// Verify returns whose token it is. An error wraps [ErrKeys] if that cannot be known now;
-// any other is the token's fault. No error has a part of the token in it.
+// Verify returns whose token it is. Its errors are [ErrToken], [ErrKeys] or [ErrSetup];
+// of the token they contain iss, aud and kid at most, quoted and cut.
 func (v *Verifier) Verify(ctx context.Context, token string) (Pod, error) {
-	switch {
-	case v.Issuer == "" || v.Audience == "":
-		return Pod{}, errors.New("no issuer or no audience is configured")
-	case len(token) > maxToken:
-		return Pod{}, errors.New("the token is too long")
-	case strings.ContainsAny(token, "\r\n"): // which base64 would not mind
-		return Pod{}, errors.New("it is no token")
+	if err := v.setUp(); err != nil {
+		return Pod{}, err
+	}
+	if err := compact(token); err != nil {
+		return Pod{}, err
 	}
 	digest := sha256.Sum256([]byte(token))
-	number, old := v.keys.state()
-	if pod, ok := v.recall(digest, number); ok && !old {
+	if pod, found := v.recall(ctx, digest); found {
 		return pod, nil
 	}
-	var c claims
-	if _, err := v.parser().ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) { return v.key(ctx, t) }); err != nil {
-		return Pod{}, reason(err)
+	claims, set, err := v.signed(ctx, token)
+	if err != nil {
+		return Pod{}, err
 	}
-	pod, err := v.pod(&c)
-	if err == nil {
-		v.remember(digest, pod, number)
+	pod, err := v.judge(claims, time.Now())
+	if err != nil {
+		return Pod{}, err
 	}
-	return pod, err
-}
-
-func (v *Verifier) parser() *jwt.Parser {
-	return jwt.NewParser(
-		jwt.WithValidMethods([]string{"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512"}),
-		jwt.WithIssuer(v.Issuer), jwt.WithAudience(v.Audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(clockSlip), jwt.WithStrictDecoding(),
-	)
-}
-
-func (v *Verifier) key(ctx context.Context, t *jwt.Token) (any, error) {
-	id, ok := t.Header["kid"].(string)
-	if !ok || id == "" {
-		return nil, errors.New("the token names no key")
-	}
-	return v.keys.find(ctx, v.Keys, id)
-}
-
-// pod looks at what the library has not.
-func (v *Verifier) pod(c *claims) (Pod, error) {
-	k := c.Kubernetes
-	pod := Pod{
-		Namespace: k.Namespace, ServiceAccount: k.ServiceAccount.Name, Name: k.Pod.Name, UID: k.Pod.UID,
-		Subject: c.Subject, Expiry: c.ExpiresAt.Time,
-	}
-	if c.IssuedAt != nil {
-		pod.Issued = c.IssuedAt.Time
-	}
-	switch {
-	case !pod.Expiry.After(time.Now()): // no leeway here: what it is traded for outlives it anyway
-		return Pod{}, errors.New("the token has expired")
-	case pod.Namespace == "" || pod.ServiceAccount == "":
-		return Pod{}, errors.New("the token is not that of a service account")
-	case pod.Subject != "system:serviceaccount:"+pod.Namespace+":"+pod.ServiceAccount:
-		return Pod{}, errors.New("the token's subject is not its service account")
-	}
+	v.remember(digest, pod, set)
 	return pod, nil
 }
 
-// reason says what is wrong without quoting the token, which some of the library's errors
-// would.
-func reason(err error) error {
-	switch {
-	case errors.Is(err, ErrKeys):
-		return err
+func (v *Verifier) setUp() error {
+	if v.Issuer == "" || v.Audience == "" || v.Keys == nil {
+		return ErrSetup
+	}
+	return nil
+}
+
+// compact looks at what needs no parsing. The decoder of base64 would skip line breaks.
+func compact(token string) error {
+	if len(token) > maxToken {
+		return refuse("it is longer than 16 KiB")
+	}
+	foreign := func(r rune) bool { return r != '.' && r != '_' && r != '-' && !alphanumeric(r) }
+	if strings.Count(token, ".") != 2 || strings.ContainsFunc(token, foreign) {
+		return refuse("it is no signed JWT in compact form")
+	}
+	return nil
+}
+
+func alphanumeric(r rune) bool {
+	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+}
+
+// signed returns the claims of a token with a good signature, and the keys that say so.
+func (v *Verifier) signed(ctx context.Context, token string) (jwt.MapClaims, *keySet, error) {
+	var set *keySet
+	var refusal error
+	parser := jwt.NewParser(jwt.WithValidMethods(algorithms()), jwt.WithStrictDecoding(),
+		jwt.WithJSONNumber(), jwt.WithoutClaimsValidation()) // judge validates them
+	claims := jwt.MapClaims{}
+	parsed, err := parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) {
+		var key any
+		key, set, refusal = v.keyOf(ctx, t.Header)
+		return key, refusal
+	})
+	switch { // the library's own words may quote the token
+	case refusal != nil:
+		return nil, nil, refusal
 	case errors.Is(err, jwt.ErrTokenMalformed):
-		return errors.New("it is no token")
-	case errors.Is(err, jwt.ErrTokenExpired):
-		return errors.New("the token has expired")
-	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
-		return errors.New("the token is of another issuer")
-	case errors.Is(err, jwt.ErrTokenInvalidAudience):
-		return errors.New("the token is for another audience")
-	case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
-		return errors.New("the token is not valid yet; are the clocks right?")
-	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
-		return errors.New("the token lacks exp, iss or aud")
-	case errors.Is(err, errNoKey):
-		return errNoKey
+		return nil, nil, refuse("it is no signed JWT in compact form")
+	case set == nil:
+		return nil, nil, refuse("its algorithm is not allowed")
+	case err != nil || !parsed.Valid:
+		return nil, nil, refuse("its signature does not match")
 	}
-	return errors.New("the token's signature is not the cluster's")
+	return claims, set, nil
 }
 
-// recall knows a token again that was verified with this set of keys.
-func (v *Verifier) recall(digest [sha256.Size]byte, number int) (Pod, bool) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	pod, ok := v.known[digest]
-	return pod, ok && number == v.number && pod.Expiry.After(time.Now())
+// keyOf finds the key that a token's header names, and the set that it is of.
+func (v *Verifier) keyOf(ctx context.Context, header map[string]any) (any, *keySet, error) {
+	if _, critical := header["crit"]; critical {
+		return nil, nil, refuse("its header has extensions that are critical")
+	}
+	kid, _ := header["kid"].(string)
+	if kid == "" {
+		return nil, nil, refuse("its header has no kid")
+	}
+	set, err := v.keysFor(ctx, kid)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, found := set.byID[kid]
+	if !found {
+		return nil, nil, refuse("the cluster has no key with its kid %s", quote(kid))
+	}
+	if algorithm, _ := header["alg"].(string); !key.fits(algorithm) {
+		return nil, nil, refuse("its algorithm is not that of the key with its kid %s", quote(kid))
+	}
+	return key.public, set, nil
 }
 
-// remember forgets all when there are too many, or the keys are others: one that was used
-// may be gone. The number is from before the token was verified.
-func (v *Verifier) remember(digest [sha256.Size]byte, pod Pod, number int) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if number < v.number {
-		return
+func refuse(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrToken, fmt.Sprintf(format, args...))
+}
+
+// quote makes what a token says fit to print: no more than 100 characters of it.
+func quote(text string) string {
+	runes := []rune(wire.Quote(text))
+	if len(runes) > 100 {
+		runes = append(runes[:99], '…')
 	}
-	if len(v.known) >= maxKnown || v.known == nil || number != v.number {
-		v.known, v.number = map[[sha256.Size]byte]Pod{}, number
-	}
-	v.known[digest] = pod
+	return fmt.Sprintf("%q", string(runes))
 }

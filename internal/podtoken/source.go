@@ -3,20 +3,32 @@ package podtoken
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/keyless-id/keyless/internal/wire"
 )
 
-const maxKeys = 1 << 20
+const (
+	apiTimeout = 10 * time.Second
+	maxFile    = 1 << 20 // bytes
+)
 
-// File reads the key set from a file.
+// File returns a source of keys for [Verifier] that reads the JWKS document from a file
+// of up to 1 MiB, anew each time.
 func File(path string) func(context.Context) ([]byte, error) {
-	return func(context.Context) ([]byte, error) { return readFile(path) }
+	return func(ctx context.Context) ([]byte, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		return readFile(path)
+	}
 }
 
 func readFile(path string) ([]byte, error) {
@@ -24,24 +36,69 @@ func readFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }()
-	data, err := io.ReadAll(io.LimitReader(file, maxKeys+1))
-	if err == nil && len(data) > maxKeys {
-		err = errors.New("the file is too large")
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, err
 	}
-	return data, err
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%q is larger than 1 MiB", path)
+	}
+	return data, nil
 }
 
-// API reads the key set from the cluster's API server, or from wherever the issuer
-// publishes it.
+// API is a source of keys for [Verifier]: the Kubernetes API server. Who may ask it is
+// said by the cluster role system:service-account-issuer-discovery.
 type API struct {
-	URL       string
-	TokenFile string // with which the API server is asked; read each time; empty: none
-	CAFile    string // PEM of the certificates to trust; empty: those of the system
+	URL       string // such as https://kubernetes.default.svc/openid/v1/jwks; http on loopback only
+	TokenFile string // whose content is shown as bearer token; empty: none is shown
+	CAFile    string // PEM certificates, the only ones to trust; empty: the system's
 }
 
-// Keys asks for the key set.
+// Keys asks for the JWKS document: one request of 10 s at the most, with no proxy and no
+// redirects. It reads both files each time, because the kubelet replaces them. The
+// document must not be larger than 1 MiB.
 func (a API) Keys(ctx context.Context) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	bearer, err := a.bearer()
+	if err != nil {
+		return nil, err
+	}
+	request, err := a.request(ctx, bearer)
+	if err != nil {
+		return nil, err
+	}
+	transport, err := a.transport()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := wire.Do(&http.Client{Transport: transport}, request)
+	if err != nil {
+		return nil, err
+	}
+	if answer.Status != http.StatusOK {
+		return nil, fmt.Errorf("%s: answered %d: %s", request.URL.Host, answer.Status, answer.Excerpt(bearer))
+	}
+	return answer.Body, nil
+}
+
+func (a API) bearer() (string, error) {
+	if a.TokenFile == "" {
+		return "", nil
+	}
+	data, err := readFile(a.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("token for the API server: %w", err)
+	}
+	token := string(bytes.TrimSpace(data))
+	if token == "" {
+		return "", errors.New("token for the API server: the file is empty")
+	}
+	return token, nil
+}
+
+func (a API) request(ctx context.Context, bearer string) (*http.Request, error) {
 	address, err := wire.Endpoint(a.URL)
 	if err != nil {
 		return nil, err
@@ -50,26 +107,35 @@ func (a API) Keys(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.TokenFile != "" {
-		token, err := readFile(a.TokenFile)
-		if err != nil {
-			return nil, err
-		}
-		request.Header.Set("Authorization", "Bearer "+string(bytes.TrimSpace(token)))
+	request.Header.Set("Accept", "application/jwk-set+json, application/json")
+	if bearer != "" {
+		request.Header.Set("Authorization", "Bearer "+bearer)
 	}
-	answer, err := wire.Do(a.client(), request)
-	if err != nil {
-		return nil, err
-	}
-	if answer.Status != http.StatusOK {
-		return nil, fmt.Errorf("%s answers with status %d", address.Host, answer.Status)
-	}
-	return answer.Body, nil
+	return request, nil
 }
 
-func (a API) client() *http.Client {
+// transport is for one request. The clients of package wire use the proxy of the
+// environment, which has no business inside a cluster, or refuse public addresses, which
+// some clusters give their services.
+func (a API) transport() (*http.Transport, error) {
+	roots, err := a.roots()
+	return &http.Transport{
+		TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		DisableKeepAlives: true, // the next request is an hour away
+	}, err
+}
+
+func (a API) roots() (*x509.CertPool, error) {
 	if a.CAFile == "" {
-		return wire.Cloud()
+		return nil, nil
 	}
-	return wire.NewCloud(a.CAFile)
+	data, err := readFile(a.CAFile)
+	if err != nil {
+		return nil, &wire.RootsError{Err: err}
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, &wire.RootsError{Err: fmt.Errorf("no PEM certificate in %q", a.CAFile)}
+	}
+	return pool, nil
 }
