@@ -13,8 +13,9 @@ import (
 
 // Exit codes of keyless.
 const (
-	exitSource   = 3
-	exitExchange = 4
+	exitSource    = 3
+	exitExchange  = 4
+	exitTemporary = 75
 )
 
 // TestMinIORefuses: for each refusal there is a twin that differs in the one

@@ -91,6 +91,14 @@ new_venv() { # DIR; Debian leaves ensurepip out of python3
 		PYTHONPATH=.tools/virtualenv python3 -m virtualenv "$1"
 }
 
+# javascript DIR: exactly the packages that the lock file there pins, in .tools; none of
+# them gets to run a script.
+javascript() {
+	command -v npm >/dev/null || { echo "no npm on this machine" && return 1; }
+	rm -rf .tools/js && mkdir .tools/js && cp "$1/package.json" "$1/package-lock.json" .tools/js &&
+		(cd .tools/js && npm ci --ignore-scripts --no-audit --no-fund)
+}
+
 shellcheck() {
 	venv .tools/venv-lint tools/requirements.txt && ln -sf ../venv-lint/bin/shellcheck .tools/bin/shellcheck
 }
@@ -107,6 +115,7 @@ for word in "$@"; do
 	interop)
 		part minio "$minio_version" .tools/bin/minio minio
 		part pypi-aws "$(key interop/requirements.txt)" .tools/venv/bin/aws venv .tools/venv interop/requirements.txt
+		part npm-aws "$(key interop/js/package.json interop/js/package-lock.json)" .tools/js/node_modules/@aws-sdk javascript interop/js
 		part debian-aws-cli - "" from_apt 'test -x /usr/bin/aws' awscli
 		part debian-boto3 - "" from_apt '/usr/bin/python3 -c "import boto3"' python3-boto3
 		part jq - "" from_apt 'command -v jq' jq
