@@ -103,6 +103,14 @@ shellcheck() {
 	venv .tools/venv-lint tools/requirements.txt && ln -sf ../venv-lint/bin/shellcheck .tools/bin/shellcheck
 }
 
+# playwright: the driver of a browser; the browser itself is Debian's.
+playwright() {
+	rm -rf .tools/page
+	mkdir -p .tools/page
+	cp interop/page/package.json interop/page/package-lock.json .tools/page/
+	(cd -P .tools/page && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --ignore-scripts --no-audit --no-fund)
+}
+
 pinned=$(go env GOVERSION):$(key tools/go.mod tools/go.sum)
 
 for word in "$@"; do
@@ -122,7 +130,12 @@ for word in "$@"; do
 		part curl - "" from_apt 'command -v curl' curl
 		;;
 	bench) part nginx - "" from_apt 'command -v nginx || test -x /usr/sbin/nginx' nginx-light ;;
-	slow) part debian-azure-cli - "" from_apt 'test -x /usr/bin/az' azure-cli ;;
+	slow)
+		part debian-azure-cli - "" from_apt 'test -x /usr/bin/az' azure-cli
+		part debian-chromium - "" from_apt 'test -x /usr/bin/chromium' chromium
+		part nodejs - "" from_apt 'command -v node && command -v npm' nodejs npm
+		part playwright-core "$(key interop/page/package.json interop/page/package-lock.json)" .tools/page/node_modules/playwright-core playwright
+		;;
 	*) echo "parts.sh: no part $word" >&2 && exit 2 ;;
 	esac
 done

@@ -24,7 +24,8 @@ for word in "$@"; do
 	examples) suite examples examples -count=1 || status=1 ;;
 	slow) # what the suites after it are to run as well
 		scripts/parts.sh slow || status=1
-		export INTEROP_SLOW=1
+		mkdir -p out/artifacts
+		export INTEROP_SLOW=1 KEYLESS_ARTIFACTS=$root/out/artifacts # CI keeps what is there
 		;;
 	interop)
 		scripts/parts.sh interop || status=1
