@@ -35,16 +35,19 @@ type Status struct {
 
 // Standing is what is known of a profile without asking anybody.
 type Standing struct {
-	Profile     string     `json:"profile"`
-	Role        string     `json:"role,omitempty"`
-	Ready       bool       `json:"ready"` // there is something to hand out
-	Obtained    *time.Time `json:"obtained,omitempty"`
-	Credentials *time.Time `json:"credentials_expire,omitempty"`
-	Token       *time.Time `json:"token_expires,omitempty"`
-	FailedAt    *time.Time `json:"failed_at,omitempty"`
-	Error       string     `json:"error,omitempty"`
-	Hint        string     `json:"hint,omitempty"`
-	Files       []string   `json:"files,omitempty"`
+	Profile string `json:"profile"`
+	Role    string `json:"role,omitempty"`
+	Ready   bool   `json:"ready"` // there is something to hand out
+	// When the credentials and the token came, and how long they are good for.
+	Obtained      *time.Time `json:"obtained,omitempty"`
+	Credentials   *time.Time `json:"credentials_expire,omitempty"`
+	TokenObtained *time.Time `json:"token_obtained,omitempty"`
+	Token         *time.Time `json:"token_expires,omitempty"`
+	// The last try, if it failed.
+	FailedAt *time.Time `json:"failed_at,omitempty"`
+	Error    string     `json:"error,omitempty"`
+	Hint     string     `json:"hint,omitempty"`
+	Files    []string   `json:"files,omitempty"`
 }
 
 // operations is for whoever looks after the daemon.
@@ -115,12 +118,13 @@ func (k *keeper) standing() Standing {
 		case kindCredentials:
 			s.Credentials, s.Obtained = &t.expiry, &t.obtained
 		case kindToken:
-			s.Token, s.Obtained = &t.expiry, &t.obtained
+			s.Token, s.TokenObtained = &t.expiry, &t.obtained
 		}
 	}
 	for _, o := range k.outlets {
 		s.Files = append(s.Files, o.path())
 		if err := o.failure(); err != nil {
+			s.FailedAt = nil
 			s.fail(err)
 		}
 	}
@@ -129,6 +133,7 @@ func (k *keeper) standing() Standing {
 
 func (s *Standing) fail(err error) {
 	s.Error = strings.Join(strings.Fields(err.Error()), " ")
+	s.Hint = ""
 	var e *keyless.Error
 	if errors.As(err, &e) {
 		s.Hint = e.Hint

@@ -229,8 +229,8 @@ func (w *workload) keyless(t *testing.T, args ...string) result {
 func (w *workload) awsProfile(t *testing.T, profile string) environment {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "config")
-	write(t, file, fmt.Sprintf("[profile under-test]\ncredential_process = %q credential-process %s --config %q\n",
-		keyless(t), profile, w.config))
+	write(t, file, fmt.Sprintf("[profile under-test]\ncredential_process = %q credential-process --config %q %s\n",
+		keyless(t), w.config, profile))
 	return w.env.with(environment{
 		"AWS_CONFIG_FILE":             file,
 		"AWS_SHARED_CREDENTIALS_FILE": filepath.Join(filepath.Dir(file), "none"),
