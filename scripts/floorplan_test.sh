@@ -8,7 +8,7 @@ readonly module=github.com/keyless-id/keyless
 readonly rooms=(entra azhost pipelines awshost awssts awssdk azsdk delivery profile trust sandbox cmd/keyless
 	internal/sigv4 internal/refresh internal/wire internal/filecache internal/jwtpeek internal/warm
 	internal/hop internal/command internal/isolation internal/peer delivery/endpoint daemon
-	internal/atomicfile internal/podtoken internal/newcomer)
+	internal/atomicfile internal/podtoken internal/newcomer transport)
 
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
@@ -101,6 +101,13 @@ expect refused awssdk awssts
 expect allowed azsdk github.com/Azure/azure-sdk-for-go/sdk/azcore/policy
 expect refused azsdk github.com/Azure/azure-sdk-for-go/sdk/azidentity
 expect refused azsdk entra
+expect allowed transport keyless
+expect allowed transport internal/wire
+expect allowed transport github.com/aws/aws-sdk-go-v2/aws/signer/v4
+expect refused transport github.com/aws/aws-sdk-go-v2/config
+expect refused transport github.com/Azure/azure-sdk-for-go/sdk/azcore
+expect refused transport entra
+expect refused transport awssdk
 expect allowed cmd/keyless profile
 
 # depguard sees direct imports only; the linker sees the rest.
