@@ -145,9 +145,13 @@ func (w *world) startWithoutWaiting(t *testing.T) {
 func (w *world) gone(t *testing.T) <-chan error {
 	t.Helper()
 	told := make(chan error, 1)
-	err := <-w.ended
-	told <- err
-	w.ended <- nil
+	select {
+	case err := <-w.ended:
+		told <- err
+		w.ended <- nil
+	case <-time.After(30 * time.Second):
+		t.Fatal("the daemon goes on")
+	}
 	return told
 }
 

@@ -61,7 +61,7 @@ func (w *world) podToken(t *testing.T, account string, flaw sandbox.Flaw, change
 	now := time.Now()
 	claims := map[string]any{
 		"iss": sandbox.DemoClusterIssuer, "sub": "system:serviceaccount:demo:" + account, "aud": []string{"sts.amazonaws.com"}, "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
-		"kubernetes.io": map[string]any{"namespace": "demo", "serviceaccount": map[string]any{"name": account}, "pod": map[string]any{"name": account + "-0"}},
+		"kubernetes.io": map[string]any{"namespace": "demo", "serviceaccount": map[string]any{"name": account}, "pod": map[string]any{"name": account + "-0", "uid": "c0de5000-0000-4000-8000-000000000052"}},
 	}
 	if change != nil {
 		change(claims)
