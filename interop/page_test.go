@@ -69,7 +69,7 @@ func chromium(t *testing.T) (node string) {
 
 func TestTheStatusPageInABrowser(t *testing.T) {
 	node := chromium(t)
-	s := startServe(t)
+	s := startPageDaemon(t)
 	secrets := s.secrets(t)
 	dir := os.Getenv("KEYLESS_ARTIFACTS")
 	if dir == "" {
@@ -129,7 +129,7 @@ func TestTheStatusPageInABrowser(t *testing.T) {
 // Whatever is broken on the page, the same look finds it.
 func TestABrokenStatusPageIsFound(t *testing.T) {
 	node := chromium(t)
-	s := startServe(t)
+	s := startPageDaemon(t)
 	secrets := s.secrets(t)
 	page, policy := s.get(t, "/")
 	status, _ := s.get(t, "/status.json")
@@ -354,7 +354,7 @@ type serve struct {
 
 // startServe runs keyless serve until the test ends, and waits until every profile has
 // been tried.
-func startServe(t *testing.T) *serve {
+func startPageDaemon(t *testing.T) *serve {
 	t.Helper()
 	c := newCloud(t)
 	refusal, err := json.Marshal(map[string]string{"error": "invalid_client", "error_description": "AADSTS7000215: " + markup})

@@ -198,8 +198,10 @@ func cost(ctx context.Context, s settings, result *section) error {
 		load load
 		pid  int
 	}{
-		{"nginx, fixed", static, command.Process.Pid}, {"container endpoint", container, d.command.Process.Pid},
-		{"IMDSv2, credentials", role, d.command.Process.Pid}, {"IMDSv2, session", d.newSession(8), d.command.Process.Pid},
+		{"nginx, fixed", static, command.Process.Pid},
+		{"container endpoint", container, d.command.Process.Pid},
+		{"IMDSv2, credentials", role, d.command.Process.Pid},
+		{"IMDSv2, session", d.newSession(8), d.command.Process.Pid},
 	}
 	each := make([][]float64, len(contestants))
 	answers := make([]int, len(contestants))
