@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -67,15 +68,25 @@ profiles:
   plain: { source: { managed_identity: {} }, audience: "` + sandbox.DemoAudience + `" }
 `
 
-// freePort is one that nobody listens on now.
+// given are the ports that tests have been given already.
+var given sync.Map
+
+// freePort is one that nobody listens on, below those that the system gives to whoever
+// connects.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(10_000))
+		if _, taken := given.LoadOrStore(address, true); taken {
+			continue
+		}
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	t.Fatal("there is no free port")
+	return ""
 }
 
 // newWorld plays the far sides; nothing serves yet.
@@ -131,7 +142,7 @@ func (w *world) startWithoutWaiting(t *testing.T) {
 	}
 	w.daemon = &daemon.Daemon{
 		Read:   func() (*profile.Config, error) { return profile.Read(w.config) },
-		Getenv: w.getenv, Memory: profile.Memory{Cache: cache, Warn: func(err error) { t.Log(err) }},
+		Getenv: w.getenv, Memory: profile.Memory{Cache: cache, Warn: func(err error) { _, _ = fmt.Fprintln(w.log, err) }},
 		Audit: slog.New(slog.NewJSONHandler(w.audit, nil)), Log: slog.New(slog.NewTextHandler(w.log, nil)), Version: "test",
 		Notify: func(state string) { _, _ = fmt.Fprintln(w.states, state) }, Watchdog: w.watchdog,
 	}

@@ -3,6 +3,8 @@ package interop_test
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"sync"
@@ -89,15 +91,25 @@ func waitForMinIO(t *testing.T, url, role, token string) error {
 	}
 }
 
-// freeAddress returns a loopback address that nobody listens on.
+// given are the ports that tests have been given already.
+var given sync.Map
+
+// freeAddress returns a loopback address that nobody listens on, from below the ports
+// that the system gives to whoever connects.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(10_000))
+		if _, taken := given.LoadOrStore(address, true); taken {
+			continue
+		}
+		if listener, err := net.Listen("tcp", address); err == nil {
+			_ = listener.Close()
+			return address
+		}
 	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
+	t.Fatal("there is no free port")
+	return ""
 }
 
 // lockedBuffer collects what a process says while a test reads it.
