@@ -32,11 +32,12 @@ type Daemon struct {
 	// Watchdog is how often systemd wants to hear of the daemon; 0: never.
 	Watchdog time.Duration
 
-	started time.Time
-	now     *generation
-	servers map[string]*serving
-	passes  map[string]*pass
-	metrics *meters
+	started  time.Time
+	now      *generation
+	servers  map[string]*serving
+	passes   map[string]*pass              // by profile
+	sessions map[string]*endpoint.Sessions // of IMDS, by address: they outlive a reload
+	metrics  *meters
 }
 
 // How long the daemon waits for far sides before it goes on without their answers.
@@ -48,7 +49,8 @@ const (
 // Run serves until ctx ends, and anew whenever reload tells it. It ends with an error
 // only if it could not begin.
 func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
-	d.started, d.servers, d.passes, d.metrics = time.Now(), map[string]*serving{}, map[string]*pass{}, newMeters(d.Version)
+	d.started, d.metrics = time.Now(), newMeters(d.Version)
+	d.servers, d.passes, d.sessions = map[string]*serving{}, map[string]*pass{}, map[string]*endpoint.Sessions{}
 	if d.Notify == nil {
 		d.Notify = func(string) {}
 	}
@@ -168,7 +170,8 @@ func (d *Daemon) forget(p *plan) error {
 
 // rotate replaces tokens that are old enough.
 func (d *Daemon) rotate() {
-	for name, p := range d.passes {
+	for _, name := range d.now.plan.doors {
+		p := d.passes[name]
 		if !p.due(d.now.plan.serve.RotateTokens) {
 			continue
 		}

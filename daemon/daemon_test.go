@@ -158,6 +158,7 @@ func TestManyWhoAskAtOnceAreOneRequest(t *testing.T) {
 func TestAReloadIsSeenByNobody(t *testing.T) {
 	w := serving(t)
 	token, asked := w.token(t, "vm"), w.requests(sandbox.STS)
+	_, session := w.send(t, "PUT", "http://"+w.imds+"/latest/api/token", "X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "60")
 	var ended atomic.Bool
 	var done sync.WaitGroup
 	for range 8 {
@@ -180,6 +181,9 @@ func TestAReloadIsSeenByNobody(t *testing.T) {
 	done.Wait()
 	if n := w.requests(sandbox.STS); n > asked {
 		t.Errorf("STS was asked %d times more for what is remembered", n-asked)
+	}
+	if status, _ := w.ask(t, "http://"+w.imds+"/latest/meta-data/iam/security-credentials/", "X-Aws-Ec2-Metadata-Token", session); status != 200 {
+		t.Errorf("a session does not outlive a reload: %d", status)
 	}
 	w.write(t, "serve: { listen: none, directory: DIR/run, profiles: [ vm ] }")
 	w.again(t)

@@ -43,6 +43,9 @@ func (d *Daemon) newGeneration(p *plan, before *generation) *generation {
 		g.keepers[name] = k
 		g.fresh = append(g.fresh, k)
 	}
+	if before != nil {
+		p.keepPods(before.plan)
+	}
 	for _, name := range p.doors {
 		if d.passes[name] == nil {
 			d.passes[name] = &pass{}
@@ -72,9 +75,12 @@ func (d *Daemon) route(g *generation) {
 	}
 	for _, m := range p.serve.IMDS {
 		k := g.keepers[m.Profile]
+		if d.sessions[m.Listen] == nil {
+			d.sessions[m.Listen] = &endpoint.Sessions{}
+		}
 		g.handlers[m.Listen] = d.metrics.counted("imds", endpoint.Guard{
 			Hosts: endpoint.Hosts(netip.MustParseAddrPort(m.Listen)), UIDs: p.uids, Audit: d.Audit,
-			Next: &endpoint.Metadata{Issue: d.issue(k), Region: k.region},
+			Next: &endpoint.Metadata{Issue: d.issue(k), Region: k.region, Sessions: d.sessions[m.Listen]},
 		})
 	}
 	if k := p.serve.Kubernetes; k != nil {

@@ -11,6 +11,7 @@ import (
 
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/delivery/endpoint"
+	"github.com/keyless-id/keyless/internal/podtoken"
 	"github.com/keyless-id/keyless/profile"
 )
 
@@ -25,6 +26,8 @@ type plan struct {
 	order   []string            // of the keepers, as in the file
 	doors   []string            // profiles whose credentials the container endpoint has
 	pods    map[string]*podRole // by the profile's name
+
+	verifier *podtoken.Verifier // of pods' tokens; made when it is first wanted
 }
 
 // plan reads the configuration.

@@ -31,6 +31,7 @@ const (
 // has brought; the node has none.
 type podRole struct {
 	name, role string
+	identity   string // another one is another role
 	provider   *keyless.CachedProvider
 
 	mu    sync.Mutex
@@ -55,10 +56,24 @@ func (p *plan) addPod(selected *profile.Selected, d *Daemon) error {
 	if built.Exchanger == nil {
 		return fail("add aws: { role_arn: … }", "names no role")
 	}
-	r := &podRole{name: selected.Name, role: selected.AWS.FinalRole()}
+	r := &podRole{name: selected.Name, role: selected.AWS.FinalRole(), identity: identify(built, nil)}
 	r.provider = keyless.CachedCredentials(keyless.Federate(keyless.TokenSourceFunc(r.subject), built.Exchanger))
 	p.pods[selected.Name] = r
 	return nil
+}
+
+// keepPods takes over what an earlier plan has of pods, and of the cluster's keys: an
+// outage of the API server is no better for a reload.
+func (p *plan) keepPods(before *plan) {
+	for name, r := range p.pods {
+		if old := before.pods[name]; old != nil && old.identity == r.identity {
+			p.pods[name] = old
+		}
+	}
+	if k, old := p.serve.Kubernetes, before.serve.Kubernetes; k != nil && old != nil &&
+		k.Issuer == old.Issuer && k.Audience == old.Audience && k.KeysURL == old.KeysURL && k.KeysFile == old.KeysFile && k.CAFile == old.CAFile {
+		p.verifier = before.verifier
+	}
 }
 
 func (r *podRole) subject(context.Context) (keyless.Token, error) {
@@ -78,7 +93,6 @@ func (r *podRole) bring(token string, pod podtoken.Pod) {
 
 // node answers the pods of a node.
 type node struct {
-	hosts    []string
 	verifier *podtoken.Verifier
 	roles    map[[2]string]*podRole // by namespace and service account
 	audit    *slog.Logger
@@ -88,15 +102,14 @@ type node struct {
 // its user says nothing here: its token alone tells who asks.
 func (d *Daemon) forPods(p *plan) http.Handler {
 	k := p.serve.Kubernetes
-	n := &node{
-		hosts:    endpoint.Hosts(netip.MustParseAddrPort(k.Listen)),
-		verifier: &podtoken.Verifier{Issuer: k.Issuer, Audience: k.Audience, Keys: keysOf(k)},
-		roles:    map[[2]string]*podRole{}, audit: d.Audit,
+	if p.verifier == nil {
+		p.verifier = &podtoken.Verifier{Issuer: k.Issuer, Audience: k.Audience, Keys: keysOf(k)}
 	}
+	n := &node{verifier: p.verifier, roles: map[[2]string]*podRole{}, audit: d.Audit}
 	for _, pod := range k.Pods {
 		n.roles[[2]string{pod.Namespace, pod.ServiceAccount}] = p.pods[pod.Profile]
 	}
-	return endpoint.Direct{Hosts: n.hosts, Audit: d.Audit, Next: n}
+	return endpoint.Direct{Hosts: endpoint.Hosts(netip.MustParseAddrPort(k.Listen)), Audit: d.Audit, Next: n}
 }
 
 func keysOf(k *profile.Kubernetes) func(context.Context) ([]byte, error) {

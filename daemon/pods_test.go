@@ -158,12 +158,24 @@ func TestWhatSTSRefusesAPodIsTold(t *testing.T) {
 
 func TestWithoutTheClustersKeysNothingIsKnown(t *testing.T) {
 	w := node(t)
+	if err := os.Rename(filepath.Join(w.dir, "keys.json"), filepath.Join(w.dir, "keys")); err != nil {
+		t.Fatal(err)
+	}
+	token := w.podToken(t, "keyless", sandbox.Sound, nil)
+	if status, body := w.askAsPod(t, token); status != 503 || !strings.Contains(body, "cluster keys") {
+		t.Errorf("%d %s", status, body)
+	}
+	if err := os.Rename(filepath.Join(w.dir, "keys"), filepath.Join(w.dir, "keys.json")); err != nil {
+		t.Fatal(err)
+	}
+	w.until(t, "the keys are there", func() bool { status, _ := w.askAsPod(t, token); return status == 200 })
 	if err := os.Remove(filepath.Join(w.dir, "keys.json")); err != nil {
 		t.Fatal(err)
 	}
-	w.again(t) // forgets the keys, and cannot have others
-	if status, body := w.askAsPod(t, w.podToken(t, "keyless", sandbox.Sound, nil)); status != 503 || !strings.Contains(body, "cluster keys") {
-		t.Errorf("%d %s", status, body)
+	sts := w.requests(sandbox.STS)
+	w.again(t) // must forget neither the keys nor the credentials
+	if status, body := w.askAsPod(t, w.podToken(t, "keyless", sandbox.Sound, nil)); status != 200 || w.requests(sandbox.STS) != sts {
+		t.Errorf("after a reload: %d %s", status, body)
 	}
 }
 

@@ -15,9 +15,8 @@ import (
 // that it belongs behind a [Guard].
 type Metadata struct {
 	*Issue
-	Region string // empty: SDKs must know it from elsewhere
-
-	sessions sessions
+	Region   string    // empty: SDKs must know it from elsewhere
+	Sessions *Sessions // must be set; two endpoints with the same know each other's
 }
 
 // Headers of IMDSv2, and the bounds of a session in seconds.
@@ -49,7 +48,7 @@ func (m *Metadata) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.open(w, r)
 	case r.Method != http.MethodGet:
 		notAllowed(w, http.MethodGet)
-	case !m.sessions.know(r.Header.Get(sessionHeader), time.Now()):
+	case !m.Sessions.know(r.Header.Get(sessionHeader), time.Now()):
 		refused(m.Audit, r, "no session", http.StatusUnauthorized)
 		w.WriteHeader(http.StatusUnauthorized)
 	case path == rolesPath+"/"+m.role():
@@ -69,7 +68,7 @@ func (m *Metadata) open(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 	default:
 		w.Header().Set(ttlHeader, strconv.Itoa(seconds))
-		writeText(w, m.sessions.begin(time.Now().Add(time.Duration(seconds)*time.Second)))
+		writeText(w, m.Sessions.begin(time.Now().Add(time.Duration(seconds)*time.Second)))
 	}
 }
 

@@ -40,7 +40,7 @@ func startInstance(t *testing.T, region string, latest func() (keyless.Credentia
 	audit := slog.New(slog.NewJSONHandler(i.audit, nil))
 	server := &endpoint.Server{Listener: listener, Handler: endpoint.Guard{
 		Hosts: endpoint.Hosts(netip.MustParseAddrPort(i.address)), UIDs: []int{os.Getuid()}, Audit: audit,
-		Next: &endpoint.Metadata{Issue: &endpoint.Issue{Latest: latest, Role: roleARN, Name: "deploy", Audit: audit}, Region: region},
+		Next: &endpoint.Metadata{Issue: &endpoint.Issue{Latest: latest, Role: roleARN, Name: "deploy", Audit: audit}, Region: region, Sessions: &endpoint.Sessions{}},
 	}}
 	server.Start()
 	t.Cleanup(func() { _ = server.Close() })

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// sessions makes the tokens of IMDSv2 and knows them again without keeping any: each says
+// Sessions makes the tokens of IMDSv2 and knows them again without keeping any: each says
 // when it ends and is signed, so that no number of them takes memory. They are of no use
 // to another process.
-type sessions struct {
+type Sessions struct {
 	once sync.Once
 	key  [32]byte
 }
@@ -23,7 +23,7 @@ const (
 	sessionSize = sessionBody + sha256.Size
 )
 
-func (s *sessions) begin(end time.Time) string {
+func (s *Sessions) begin(end time.Time) string {
 	var token [sessionSize]byte
 	binary.BigEndian.PutUint64(token[:], uint64(end.UnixNano()))
 	_, _ = rand.Read(token[8:sessionBody]) // never fails
@@ -32,7 +32,7 @@ func (s *sessions) begin(end time.Time) string {
 }
 
 // know reports whether the token is of this process and has not ended.
-func (s *sessions) know(token string, now time.Time) bool {
+func (s *Sessions) know(token string, now time.Time) bool {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(raw) != sessionSize || !hmac.Equal(raw[sessionBody:], s.sign(raw[:sessionBody])) {
 		return false
@@ -40,7 +40,7 @@ func (s *sessions) know(token string, now time.Time) bool {
 	return now.UnixNano() < int64(binary.BigEndian.Uint64(raw)) //nolint:gosec // what begin wrote
 }
 
-func (s *sessions) sign(body []byte) []byte {
+func (s *Sessions) sign(body []byte) []byte {
 	s.once.Do(func() { _, _ = rand.Read(s.key[:]) })
 	mac := hmac.New(sha256.New, s.key[:])
 	mac.Write(body)
