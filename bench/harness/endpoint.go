@@ -83,6 +83,19 @@ func serve(ctx context.Context, s settings, skew time.Duration, fault *sandbox.F
 	return d, d.command.Start()
 }
 
+// running is a daemon that has something to hand out.
+func running(ctx context.Context, s settings, skew time.Duration) (*served, error) {
+	d, err := serve(ctx, s, skew, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.ready(); err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
 func (d *served) close() {
 	_ = d.command.Process.Signal(syscall.SIGTERM)
 	_ = d.command.Wait()
@@ -171,14 +184,11 @@ const answerBytes = 900
 
 // cost compares the CPU of an answer.
 func cost(ctx context.Context, s settings, result *section) error {
-	d, err := serve(ctx, s, 0, nil)
+	d, err := running(ctx, s, 0)
 	if err != nil {
 		return err
 	}
 	defer d.close()
-	if err := d.ready(); err != nil {
-		return err
-	}
 	address, command, err := nginx(ctx, d.dir, answerBytes)
 	if err != nil {
 		return err
@@ -262,14 +272,11 @@ func ticksOf(pid int) (ticks int) {
 
 // sessions: no number of them takes memory.
 func sessions(ctx context.Context, s settings, result *section) error {
-	d, err := serve(ctx, s, 0, nil)
+	d, err := running(ctx, s, 0)
 	if err != nil {
 		return err
 	}
 	defer d.close()
-	if err := d.ready(); err != nil {
-		return err
-	}
 	tokens := max(8, int(450_000*s.scale))
 	if _, err := d.newSession(8).run(time.Hour, tokens/10); err != nil {
 		return err
@@ -326,14 +333,11 @@ func herd(ctx context.Context, s settings, result *section) error {
 
 // halfOpen: who opens connections and says nothing does not keep others waiting.
 func halfOpen(ctx context.Context, s settings, result *section) error {
-	d, err := serve(ctx, s, 0, nil)
+	d, err := running(ctx, s, 0)
 	if err != nil {
 		return err
 	}
 	defer d.close()
-	if err := d.ready(); err != nil {
-		return err
-	}
 	good, err := d.get(1)
 	if err != nil {
 		return err
@@ -369,14 +373,11 @@ func halfOpen(ctx context.Context, s settings, result *section) error {
 // clients ask.
 func stalled(ctx context.Context, s settings, result *section) error {
 	const clients = 64
-	d, err := serve(ctx, s, -12*time.Minute-30*time.Second, nil)
+	d, err := running(ctx, s, -12*time.Minute-30*time.Second)
 	if err != nil {
 		return err
 	}
 	defer d.close()
-	if err := d.ready(); err != nil {
-		return err
-	}
 	began := time.Now()
 	ask, err := d.get(clients)
 	if err != nil {
