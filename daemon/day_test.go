@@ -112,7 +112,7 @@ func liveADay(t *testing.T, memory profile.Memory, w *weather) {
 			served++
 		}
 	}
-	if served < 20*60 {
+	if served < 12*60 { // look finds what is wrong; a day without credentials would show nothing
 		t.Errorf("only %d minutes of the day were served", served)
 	}
 	if w.asked > 24*70 {
