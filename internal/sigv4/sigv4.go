@@ -3,16 +3,19 @@
 package sigv4
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
-	"net/url"
-	"slices"
-	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 )
+
+// UnsignedPayload stands in for the hash of a body that is not signed ("Authenticating
+// Requests: Using the Authorization Header", Amazon S3 API Reference). Few services
+// allow it.
+const UnsignedPayload = "UNSIGNED-PAYLOAD"
 
 // Keys are the credentials that a request is signed with.
 type Keys struct {
@@ -31,136 +34,124 @@ type Scope struct {
 const (
 	algorithm  = "AWS4-HMAC-SHA256"
 	timeFormat = "20060102T150405Z"
+	// roomy is what an ordinary request takes to be spelled out, session token and all,
+	// in bytes: so much is not taken from the heap.
+	roomy = 4 << 10
 )
 
-// Sign adds the headers Authorization, X-Amz-Date and, with a session token,
-// X-Amz-Security-Token to request, whose body is to be body. All headers that the
-// request has by then are signed, but for those that are rewritten on the way.
+// Sign is [Signer.Sign] for a body at hand, by a signer that is new.
 func Sign(request *http.Request, body []byte, keys Keys, scope Scope) {
-	hash := sha256Hex(body)
-	at := scope.Time.UTC().Format(timeFormat)
-	request.Header.Set("X-Amz-Date", at)
-	if keys.SessionToken != "" {
-		request.Header.Set("X-Amz-Security-Token", keys.SessionToken)
-	}
-	if scope.Service == "s3" { // which alone wants the hash as a header too
-		request.Header.Set("X-Amz-Content-Sha256", hash)
-	}
-	names, headers := canonicalHeaders(request)
-	canonical := strings.Join([]string{
-		request.Method, canonicalPath(request.URL, scope.Service), canonicalQuery(request.URL), headers, names, hash,
-	}, "\n")
-	credential := strings.Join([]string{at[:8], scope.Region, scope.Service, "aws4_request"}, "/")
-	text := strings.Join([]string{algorithm, at, credential, sha256Hex([]byte(canonical))}, "\n")
-	key := []byte("AWS4" + keys.SecretAccessKey)
-	for _, part := range strings.Split(credential, "/") {
-		key = mac(key, part)
-	}
-	request.Header.Set("Authorization", algorithm+" Credential="+keys.AccessKeyID+"/"+credential+
-		", SignedHeaders="+names+", Signature="+hex.EncodeToString(mac(key, text)))
+	sum := sha256.Sum256(body)
+	new(Signer).Sign(request, hex.EncodeToString(sum[:]), keys, scope)
 }
 
-func mac(key []byte, text string) []byte {
+// Signer signs requests and remembers the key that it derived last: it is good for a
+// day, and costs as much as the rest of a signature. Any number of goroutines may use one.
+type Signer struct{ latest atomic.Pointer[derived] }
+
+// derived is the key of one secret for one day, region and service.
+type derived struct {
+	secret, day, region, service string
+	key                          []byte
+}
+
+// Sign adds the headers Authorization, X-Amz-Date and, with a session token,
+// X-Amz-Security-Token to request. Hash is the SHA-256 of its body in lower-case
+// hexadecimal digits, or [UnsignedPayload]; services that want it get it as a header too.
+// All headers that the request has by then are signed, but for those that are rewritten
+// on the way. The query is put into the order and the encoding that is signed; what
+// [net/url.ParseQuery] cannot read of it is lost.
+func (s *Signer) Sign(request *http.Request, hash string, keys Keys, scope Scope) {
+	at := scope.Time.UTC().Format(timeFormat)
+	added := [...]string{at, keys.SessionToken, hash, ""} // one allocation for all four headers
+	request.Header["X-Amz-Date"] = added[0:1:1]
+	if keys.SessionToken != "" {
+		request.Header["X-Amz-Security-Token"] = added[1:2:2]
+	}
+	if hash == UnsignedPayload || wantsHash(scope.Service) {
+		request.Header["X-Amz-Content-Sha256"] = added[2:3:3]
+	}
+	if request.URL.RawQuery != "" {
+		request.URL.RawQuery = canonicalQuery(request.URL)
+	}
+	added[3] = s.authorization(request, hash, at, keys, scope)
+	request.Header["Authorization"] = added[3:4:4]
+}
+
+// authorization spells the header of that name.
+func (s *Signer) authorization(request *http.Request, hash, at string, keys Keys, scope Scope) string {
+	var fieldSpace [24]field
+	signed := signedFields(fieldSpace[:0], request, scope.Service)
+	var textSpace [roomy]byte
+	text := appendCanonical(textSpace[:0], request, signed, hash, scope.Service)
+	sum := sha256.Sum256(text)
+	text = append(append(append(text[:0], algorithm+"\n"...), at...), '\n')
+	text = append(appendScope(text, at, scope), '\n')
+	text = hex.AppendEncode(text, sum[:])
+	signature := mac(s.key(keys.SecretAccessKey, at[:8], scope), bytes.Clone(text)) // the clone goes to the heap, the space does not
+
+	text = append(append(append(text[:0], algorithm+" Credential="...), keys.AccessKeyID...), '/')
+	text = append(appendScope(text, at, scope), ", SignedHeaders="...)
+	text = append(appendNames(text, signed), ", Signature="...)
+	return string(hex.AppendEncode(text, signature))
+}
+
+func appendScope(b []byte, at string, scope Scope) []byte {
+	b = append(append(b, at[:8]...), '/')
+	b = append(append(b, scope.Region...), '/')
+	return append(append(b, scope.Service...), "/aws4_request"...)
+}
+
+// key returns the signing key ("Create a signed AWS API request", step 4).
+func (s *Signer) key(secret, day string, scope Scope) []byte {
+	if d := s.latest.Load(); d != nil && d.secret == secret && d.day == day && d.region == scope.Region && d.service == scope.Service {
+		return d.key
+	}
+	key := []byte("AWS4" + secret)
+	for _, part := range []string{day, scope.Region, scope.Service, "aws4_request"} {
+		key = mac(key, []byte(part))
+	}
+	s.latest.Store(&derived{secret, day, scope.Region, scope.Service, key})
+	return key
+}
+
+func mac(key, text []byte) []byte {
 	h := hmac.New(sha256.New, key)
-	h.Write([]byte(text))
+	h.Write(text)
 	return h.Sum(nil)
 }
 
-func sha256Hex(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
-}
-
-// unsigned headers are changed or added on the way, or are the signature.
-func unsigned(name string) bool {
-	switch name {
-	case "authorization", "user-agent", "x-amzn-trace-id", "expect", "transfer-encoding":
+// IsS3 knows the services whose paths are signed as they are sent, and not encoded once
+// more.
+func IsS3(service string) bool {
+	switch service {
+	case "s3", "s3express", "s3-object-lambda", "s3-outposts":
 		return true
 	}
 	return false
 }
 
-// canonicalHeaders returns the signed headers' names, and one line for each.
-func canonicalHeaders(request *http.Request) (names, lines string) {
-	host := request.Host
-	if host == "" {
-		host = request.URL.Host
-	}
-	values := map[string]string{"host": withoutDefaultPort(request.URL.Scheme, host)}
-	if request.ContentLength > 0 {
-		values["content-length"] = strconv.FormatInt(request.ContentLength, 10)
-	}
-	for name, all := range request.Header {
-		if name = strings.ToLower(name); !unsigned(name) {
-			values[name] = joinValues(all)
-		}
-	}
-	sorted := make([]string, 0, len(values))
-	for name := range values {
-		sorted = append(sorted, name)
-	}
-	slices.Sort(sorted)
-	var b strings.Builder
-	for _, name := range sorted {
-		b.WriteString(name + ":" + values[name] + "\n")
-	}
-	return strings.Join(sorted, ";"), b.String()
+// wantsHash knows the services that want the body's hash as a header ("Signing HTTP
+// requests", Amazon OpenSearch Serverless).
+func wantsHash(service string) bool { return IsS3(service) || service == serverless }
+
+// serverless is OpenSearch Serverless, which refuses signatures of the body's length
+// ("Signing HTTP requests", Amazon OpenSearch Serverless; unverified).
+const serverless = "aoss"
+
+// appendCanonical spells the request in the one form that is signed.
+func appendCanonical(b []byte, request *http.Request, signed []field, hash, service string) []byte {
+	b = append(append(b, request.Method...), '\n')
+	b = append(appendPath(b, request.URL, service), '\n')
+	b = append(append(b, request.URL.RawQuery...), '\n')
+	b = append(appendFields(b, signed), '\n')
+	b = append(appendNames(b, signed), '\n')
+	return append(b, hash...)
 }
 
-// joinValues trims each value and folds its spaces.
-func joinValues(values []string) string {
-	folded := make([]string, len(values))
-	for i, value := range values {
-		folded[i] = strings.Join(strings.FieldsFunc(value, func(r rune) bool { return r == ' ' }), " ")
+func appendNames(b []byte, signed []field) []byte {
+	for _, f := range signed {
+		b = append(appendLower(b, f.name), ';')
 	}
-	return strings.Join(folded, ",")
-}
-
-func withoutDefaultPort(scheme, host string) string {
-	if port := map[string]string{"http": ":80", "https": ":443"}[scheme]; port != "" {
-		return strings.TrimSuffix(host, port)
-	}
-	return host
-}
-
-// canonicalPath is the path as it goes over the wire, encoded once more for all
-// services but S3.
-func canonicalPath(u *url.URL, service string) string {
-	path := u.EscapedPath()
-	if path == "" {
-		path = "/"
-	}
-	if service == "s3" {
-		return path
-	}
-	return escape(path, true)
-}
-
-// canonicalQuery sorts by name, then by value, of which both are encoded strictly.
-// The zero byte between them sorts before all that a name can go on with.
-func canonicalQuery(u *url.URL) string {
-	var pairs []string
-	for name, values := range u.Query() {
-		for _, value := range values {
-			pairs = append(pairs, escape(name, false)+"\x00"+escape(value, false))
-		}
-	}
-	slices.Sort(pairs)
-	return strings.ReplaceAll(strings.Join(pairs, "&"), "\x00", "=")
-}
-
-// escape encodes all but RFC 3986's unreserved characters.
-func escape(text string, keepSlash bool) string {
-	const hexDigits = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := range len(text) {
-		c := text[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-			strings.IndexByte("-._~", c) >= 0 || keepSlash && c == '/' {
-			b.WriteByte(c)
-			continue
-		}
-		b.Write([]byte{'%', hexDigits[c>>4], hexDigits[c&15]})
-	}
-	return b.String()
+	return bytes.TrimSuffix(b, []byte(";"))
 }

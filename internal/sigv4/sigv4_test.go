@@ -42,3 +42,22 @@ func TestASessionTokenIsSignedAndSent(t *testing.T) {
 		t.Errorf("headers: %v", request.Header)
 	}
 }
+
+// OpenSearch Serverless wants the hash as a header and does not want the length signed;
+// no other service differs so.
+func TestServerlessGetsTheHashAndNoSignedLength(t *testing.T) {
+	for service, want := range map[string]bool{"aoss": true, "es": false, "aps": false} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://x.eu-west-1.amazonaws.com/", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sigv4.Sign(request, []byte("{}"), sigv4.Keys{AccessKeyID: "ASIA", SecretAccessKey: "s"}, sigv4.Scope{Service: service, Region: "eu-west-1", Time: time.Now()})
+		signed := request.Header.Get("Authorization")
+		if got := request.Header.Get("X-Amz-Content-Sha256") == hashOf([]byte("{}")) && strings.Contains(signed, "x-amz-content-sha256"); got != want {
+			t.Errorf("%s: the hash is there and signed: %v, want %v", service, got, want)
+		}
+		if got := !strings.Contains(signed, "content-length"); got != want {
+			t.Errorf("%s: the length is left out: %v, want %v", service, got, want)
+		}
+	}
+}
