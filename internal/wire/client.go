@@ -29,13 +29,13 @@ var Cloud = sync.OnceValue(func() *http.Client { //nolint:gochecknoglobals // on
 // NewCloud returns a client like [Cloud] that trusts the certificates in PEM files
 // instead of the system's. It reads them when the first https request needs them.
 func NewCloud(files ...string) *http.Client {
-	return newCloud(func() (*x509.CertPool, error) { return pemRoots(files) })
+	return newCloud(func() (*x509.CertPool, error) { return PEMRoots(files) })
 }
 
 func newCloud(roots func() (*x509.CertPool, error)) *http.Client {
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	return &http.Client{Transport: &lateRoots{roots: roots, Transport: &http.Transport{
-		Proxy:               proxy,
+		Proxy:               Proxy,
 		DialContext:         dialer.DialContext,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: dialTimeout,
@@ -68,9 +68,9 @@ func NearTransport() *http.Transport {
 	return &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 16, IdleConnTimeout: 30 * time.Second}
 }
 
-// proxy never sends what is meant for this machine through a proxy, whatever
-// NO_PROXY says.
-func proxy(request *http.Request) (*url.URL, error) {
+// Proxy is [http.ProxyFromEnvironment], but never sends what is meant for this machine
+// through a proxy, whatever NO_PROXY says.
+func Proxy(request *http.Request) (*url.URL, error) {
 	if isLocalName(request.URL.Hostname()) {
 		return nil, nil
 	}

@@ -41,8 +41,8 @@ func systemRoots() *x509.CertPool {
 	return nil
 }
 
-// pemRoots reads the certificates to trust from PEM files.
-func pemRoots(files []string) (*x509.CertPool, error) {
+// PEMRoots reads the certificates to trust from PEM files.
+func PEMRoots(files []string) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	for _, file := range files {
 		pem, err := os.ReadFile(file)
