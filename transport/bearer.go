@@ -64,11 +64,12 @@ func (b *Bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeBody(r)
 		return nil, err
 	}
-	var kept []byte
+	var kept *buffer
 	if hasBody(r) {
 		if kept, err = b.keep(r); err != nil {
 			return nil, err
 		}
+		defer kept.release()
 	}
 	answer, err := orDefault(b.Base).RoundTrip(b.outgoing(r, value, kept))
 	if err != nil {
@@ -122,7 +123,7 @@ func sendable(token string) bool {
 }
 
 // keep does so only if there may be a second try.
-func (b *Bearer) keep(r *http.Request) ([]byte, error) {
+func (b *Bearer) keep(r *http.Request) (*buffer, error) {
 	if _, ok := b.Source.(keyless.Refresher); !ok {
 		return nil, nil
 	}
@@ -130,7 +131,7 @@ func (b *Bearer) keep(r *http.Request) ([]byte, error) {
 }
 
 // outgoing is the request with the token, and with what was kept of its body.
-func (b *Bearer) outgoing(r *http.Request, value []string, kept []byte) *http.Request {
+func (b *Bearer) outgoing(r *http.Request, value []string, kept *buffer) *http.Request {
 	sent := r
 	if !b.InPlace {
 		sent = withToken(r, value)
@@ -141,7 +142,7 @@ func (b *Bearer) outgoing(r *http.Request, value []string, kept []byte) *http.Re
 		}
 	}
 	if kept != nil {
-		sent.Body = reader(kept)
+		sent.Body, sent.GetBody = kept.open(), kept.again
 	}
 	return sent
 }
@@ -171,7 +172,7 @@ func isAuthorization(name string) bool {
 }
 
 // refused answers a 401 with another token.
-func (b *Bearer) refused(r *http.Request, kept []byte, token keyless.Token, answer *http.Response) (*http.Response, error) {
+func (b *Bearer) refused(r *http.Request, kept *buffer, token keyless.Token, answer *http.Response) (*http.Response, error) {
 	value := b.another(r.Context(), token, answer.Header)
 	if value == nil {
 		return answer, nil
@@ -213,6 +214,18 @@ func tryLater(refused *http.Response) *http.Response {
 		Status: "503 Service Unavailable", StatusCode: http.StatusServiceUnavailable,
 		Proto: refused.Proto, ProtoMajor: refused.ProtoMajor, ProtoMinor: refused.ProtoMinor,
 		Header:        http.Header{"Retry-After": {"1"}, "Content-Type": {"text/plain; charset=utf-8"}},
-		ContentLength: int64(len(why)), Body: io.NopCloser(strings.NewReader(why)),
+		ContentLength: int64(len(why)), Body: own{strings.NewReader(why)},
 	}
+}
+
+// own is the body of an answer that no far side has given.
+type own struct{ io.Reader }
+
+func (own) Close() error { return nil }
+
+// Own reports whether an answer is a RoundTripper's of this package, and not the far
+// side's.
+func Own(answer *http.Response) bool {
+	_, ok := answer.Body.(own)
+	return ok
 }

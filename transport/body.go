@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -31,41 +30,24 @@ func closeBody(r *http.Request) {
 // keep reads a body that is short and says so, and closes it. It returns nil for one that
 // need not be kept, since it can be had again, or that is left alone. An error is the
 // body's own.
-func keep(r *http.Request) ([]byte, error) {
+func keep(r *http.Request) (*buffer, error) {
 	if !hasBody(r) || r.GetBody != nil || r.ContentLength <= 0 || r.ContentLength > maxReplay {
 		return nil, nil
 	}
-	return readBody(r, r.ContentLength)
+	return readBody(r, r.ContentLength, nil)
 }
 
-// readBody reads up to limit bytes and one, and closes the body.
-func readBody(r *http.Request, limit int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
-	closeBody(r)
-	if err != nil {
-		return nil, err
-	}
-	return data, nil
-}
-
-// reopen returns the body once more; data is what was kept of it.
-func reopen(r *http.Request, data []byte) (io.ReadCloser, error) {
+// reopen returns the body once more; kept is nil, or the body.
+func reopen(r *http.Request, kept *buffer) (io.ReadCloser, error) {
 	switch {
 	case !hasBody(r):
 		return r.Body, nil
-	case data != nil:
-		return reader(data), nil
+	case kept != nil:
+		return kept.open(), nil
 	case r.GetBody != nil:
 		return r.GetBody()
 	}
 	return nil, errSpent
-}
-
-func reader(data []byte) io.ReadCloser {
-	if len(data) == 0 {
-		return http.NoBody
-	}
-	return io.NopCloser(bytes.NewReader(data))
 }
 
 // discard makes an answer's connection free for the next request.

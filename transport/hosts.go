@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/internal/wire"
@@ -18,7 +19,11 @@ type guard struct {
 	once  sync.Once
 	rules []rule
 	err   error
+	last  atomic.Pointer[place]
 }
+
+// place is where a request went that was let through; most of the next ones go there, too.
+type place struct{ scheme, host string }
 
 // rule is one entry of a list of hosts, in lower case.
 type rule struct {
@@ -30,6 +35,17 @@ type rule struct {
 // check returns why credentials must not go with the request, an [*keyless.Error] that
 // names no more of the address than the host.
 func (g *guard) check(op string, hosts []string, r *http.Request) error {
+	if last := g.last.Load(); last != nil && r.URL != nil && r.URL.Host == last.host && r.URL.Scheme == last.scheme && r.URL.User == nil && (r.Host == last.host || r.Host == "") {
+		return nil
+	}
+	if err := g.judge(op, hosts, r); err != nil {
+		return err
+	}
+	g.last.Store(&place{r.URL.Scheme, r.URL.Host})
+	return nil
+}
+
+func (g *guard) judge(op string, hosts []string, r *http.Request) error {
 	g.once.Do(func() { g.rules, g.err = parseRules(hosts) })
 	switch {
 	case g.err != nil:
@@ -38,7 +54,7 @@ func (g *guard) check(op string, hosts []string, r *http.Request) error {
 		return refusal(op, "the request has no address", "")
 	case r.URL.User != nil:
 		return refusal(op, "the address of host "+quote(r.URL)+" names a user", "credentials belong into headers, not into addresses")
-	case !encrypted(r.URL):
+	case !Encrypted(r.URL):
 		return refusal(op, "host "+quote(r.URL)+" is not asked over https", "plain http is for loopback only: others on the way could take the credentials")
 	case !g.allows(r.URL):
 		return stranger(op, r.URL)
@@ -60,10 +76,12 @@ func refusal(op, message, hint string) error {
 
 func quote(u *url.URL) string { return fmt.Sprintf("%q", wire.Quote(u.Hostname())) }
 
-// encrypted reports whether nobody on the way can read the request.
-func encrypted(u *url.URL) bool { return u.Scheme == "https" || u.Scheme == "http" && loopback(u) }
+// Encrypted reports whether nobody on the way can read what is sent to the address: by https,
+// or by http to this machine. Credentials go nowhere else.
+func Encrypted(u *url.URL) bool { return u.Scheme == "https" || u.Scheme == "http" && Loopback(u) }
 
-func loopback(u *url.URL) bool {
+// Loopback reports whether the address is one of this machine.
+func Loopback(u *url.URL) bool {
 	host := strings.TrimSuffix(u.Hostname(), ".")
 	if equalFold(host, "localhost") {
 		return true

@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync/atomic"
 
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/internal/pattern"
+	"github.com/keyless-id/keyless/internal/sigv4"
 )
 
 const (
@@ -23,9 +23,6 @@ const (
 	maxPeek = 4 << 10
 	// noPayload is the SHA-256 of nothing.
 	noPayload = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-	// unsignedPayload stands in for a hash ("Authenticating Requests: Using the
-	// Authorization Header", Amazon S3 API Reference).
-	unsignedPayload = "UNSIGNED-PAYLOAD"
 )
 
 var _ http.RoundTripper = (*SigV4)(nil)
@@ -57,7 +54,7 @@ type SigV4 struct {
 	Base      http.RoundTripper // nil: [http.DefaultTransport]
 
 	guard  guard
-	signer atomic.Pointer[signer]
+	signer sigv4.Signer
 }
 
 // renewer is what a provider may do besides; [keyless.CachedProvider] does.
@@ -68,8 +65,16 @@ type renewer interface {
 // payload is a body as it is signed.
 type payload struct {
 	hash string
-	kept []byte // nil: the body was not read
-	size int64  // in bytes; negative: unknown
+	kept *buffer // nil: the body was not read
+	size int64   // in bytes; negative: unknown
+}
+
+// body is what to send first.
+func (p payload) body(r *http.Request) io.ReadCloser {
+	if p.kept == nil {
+		return r.Body
+	}
+	return p.kept.open()
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -83,14 +88,8 @@ func (s *SigV4) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	sent, err := s.signed(r, p, credentials)
-	if err != nil {
-		if p.kept == nil { // else it is closed already
-			closeBody(r)
-		}
-		return nil, err
-	}
-	answer, err := orDefault(s.Base).RoundTrip(sent)
+	defer p.kept.release()
+	answer, err := orDefault(s.Base).RoundTrip(s.signed(r, p, p.body(r), credentials))
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +126,7 @@ func (s *SigV4) payload(r *http.Request) (payload, error) {
 		return payload{hash: noPayload, size: -1}, nil
 	case s.UnsignedPayload:
 		kept, err := keep(r)
-		return payload{hash: unsignedPayload, kept: kept, size: -1}, err
+		return payload{hash: sigv4.UnsignedPayload, kept: kept, size: -1}, err
 	case r.GetBody != nil:
 		p, err := hashAgain(r)
 		if err != nil {
@@ -159,20 +158,30 @@ func (s *SigV4) buffer(r *http.Request) (payload, error) {
 		closeBody(r)
 		return payload{}, tooLong(limit)
 	}
-	data, err := readBody(r, limit)
+	h := sha256.New()
+	kept, err := readBody(r, limit, h)
 	if err != nil {
 		return payload{}, err
 	}
-	if int64(len(data)) > limit {
+	if kept.size > limit {
+		kept.release()
 		return payload{}, tooLong(limit)
 	}
-	sum := sha256.Sum256(data)
-	return payload{hash: hex.EncodeToString(sum[:]), kept: data, size: int64(len(data))}, nil
+	return payload{hash: hex.EncodeToString(h.Sum(nil)), kept: kept, size: kept.size}, nil
+}
+
+// TooLongError says that a body is longer than [SigV4] may keep in memory.
+type TooLongError struct{ Limit int64 } // in bytes
+
+func (e *TooLongError) Error() string {
+	return fmt.Sprintf("the body is longer than %d bytes and has no GetBody", e.Limit)
 }
 
 func tooLong(limit int64) error {
-	return refusal(opSigV4, fmt.Sprintf("the body is longer than %d bytes and has no GetBody", limit),
-		"set GetBody or raise MaxBuffer; for services that allow it (S3) UnsignedPayload does without the hash")
+	return &keyless.Error{
+		Hop: keyless.HopDelivery, Op: opSigV4, Err: &TooLongError{limit},
+		Hint: "set GetBody or raise MaxBuffer; for services that allow it (S3) UnsignedPayload does without the hash",
+	}
 }
 
 // refused answers AWS's refusal of the credentials with others, if there are any.
@@ -185,15 +194,12 @@ func (s *SigV4) refused(r *http.Request, p payload, old keyless.Credentials, ans
 	if err != nil || same(credentials, old) {
 		return answer, nil //nolint:nilerr // the far side's reason is the one to tell
 	}
-	again, err := s.signed(r, p, credentials)
+	body, err := reopen(r, p.kept)
 	if err != nil {
-		return answer, nil //nolint:nilerr // the same
-	}
-	if again.Body, err = reopen(r, p.kept); err != nil {
 		return answer, nil //nolint:nilerr // the next request has the new credentials
 	}
 	discard(answer)
-	return orDefault(s.Base).RoundTrip(again)
+	return orDefault(s.Base).RoundTrip(s.signed(r, p, body, credentials))
 }
 
 func same(a, b keyless.Credentials) bool {
