@@ -148,14 +148,25 @@ func (c *CachedProvider) Latest() (Credentials, error) {
 }
 
 // Renew returns credentials other than refused, which AWS said are expired or
-// invalid. It asks for new ones at most every 10 s.
+// invalid. It asks for new ones at most every 10 s, and tells the provider which ones were
+// refused if that has the method Renew.
 func (c *CachedProvider) Renew(ctx context.Context, refused Credentials) (Credentials, error) {
 	same := func(v Credentials) bool { return v.SessionToken.Equal(refused.SessionToken) }
-	credentials, err := c.cache.Renew(ctx, same, c.src.Credentials)
+	credentials, err := c.cache.Renew(ctx, same, func(ctx context.Context) (Credentials, error) {
+		if r, ok := c.src.(renewer); ok {
+			return r.Renew(ctx, refused)
+		}
+		return c.src.Credentials(ctx)
+	})
 	if err != nil {
 		return Credentials{}, explain(HopExchange, err)
 	}
 	return credentials, nil
+}
+
+// renewer is a [CredentialsProvider] that remembers and can be told what is of no use.
+type renewer interface {
+	Renew(ctx context.Context, refused Credentials) (Credentials, error)
 }
 
 // nothingYet is why there is no value, as far as that is known.

@@ -29,6 +29,11 @@ const somebodyElse = 15 * time.Second
 
 // Credentials are what b's token is traded for, as [delivery.Process] writes them.
 func (m Memory) Credentials(ctx context.Context, b *Built) (filecache.Entry, error) {
+	return m.credentials(ctx, b, keyless.Credentials{})
+}
+
+// credentials are others than refused, if those are any.
+func (m Memory) credentials(ctx context.Context, b *Built, refused keyless.Credentials) (filecache.Entry, error) {
 	provider := keyless.Federate(b.Source, b.Exchanger)
 	query := m.query(b.CredentialsKey, b.Attempt)
 	query.Policy = credentialsPolicy
@@ -36,18 +41,30 @@ func (m Memory) Credentials(ctx context.Context, b *Built) (filecache.Entry, err
 		go b.Prepare()
 		return m.exchange(ctx, provider)
 	}
+	if refused.AccessKeyID != "" {
+		query.Refused = func(payload []byte) bool {
+			c, err := delivery.ReadProcess(payload)
+			return err == nil && c.AccessKeyID == refused.AccessKeyID
+		}
+	}
 	entry, err := m.Cache.Get(ctx, query)
 	return entry, deadOnArrival(keyless.HopExchange, err)
 }
 
 // Token is what b's source proves itself with.
 func (m Memory) Token(ctx context.Context, b *Built) (filecache.Entry, error) {
+	return m.token(ctx, b, b.Source.Token, nil)
+}
+
+// token is remembered unless refused says that it is of no use; then fetch is asked.
+func (m Memory) token(ctx context.Context, b *Built, fetch func(context.Context) (keyless.Token, error), refused func([]byte) bool) (filecache.Entry, error) {
 	cache := m.Cache
 	if b.Fleeting {
 		cache = nil
 	}
 	query := m.query(b.SourceKey, b.Attempt)
-	query.Fetch = func(ctx context.Context) (filecache.Answer, error) { return fetchToken(ctx, b.Source) }
+	query.Refused = refused
+	query.Fetch = func(ctx context.Context) (filecache.Answer, error) { return fetchToken(ctx, fetch) }
 	entry, err := cache.Get(ctx, query)
 	return entry, deadOnArrival(keyless.HopSource, err)
 }
@@ -60,29 +77,65 @@ func (m Memory) LastFailure(b *Built, key string) (filecache.Failure, bool) {
 	return m.Cache.LastFailure(m.query(key, b.Attempt))
 }
 
-// Provider hands out the credentials that are remembered, with the time at which to look
-// again.
-func (m Memory) Provider(b *Built) keyless.CredentialsProvider {
-	return keyless.CredentialsProviderFunc(func(ctx context.Context) (keyless.Credentials, error) {
-		entry, err := m.Credentials(ctx, b)
-		if err != nil {
-			return keyless.Credentials{}, err
-		}
-		credentials, err := delivery.ReadProcess(entry.Payload)
-		credentials.Obtained, credentials.RefreshAt = entry.Obtained, lookAgain(entry)
-		return credentials, err
-	})
+// Renewer is a provider that can be told what the far side has refused, as
+// [keyless.CachedProvider.Renew] does.
+type Renewer interface {
+	keyless.CredentialsProvider
+	Renew(ctx context.Context, refused keyless.Credentials) (keyless.Credentials, error)
 }
 
-// Source hands out the token that is remembered, in the way of [Memory.Provider].
-func (m Memory) Source(b *Built) keyless.TokenSource {
-	return keyless.TokenSourceFunc(func(ctx context.Context) (keyless.Token, error) {
-		entry, err := m.Token(ctx, b)
-		if err != nil {
-			return keyless.Token{}, err
+// Provider hands out the credentials that are remembered, with the time at which to look
+// again.
+func (m Memory) Provider(b *Built) Renewer { return rememberedProvider{m, b} }
+
+type rememberedProvider struct {
+	Memory
+	built *Built
+}
+
+func (p rememberedProvider) Credentials(ctx context.Context) (keyless.Credentials, error) {
+	return p.Renew(ctx, keyless.Credentials{})
+}
+
+// Renew returns credentials other than refused.
+func (p rememberedProvider) Renew(ctx context.Context, refused keyless.Credentials) (keyless.Credentials, error) {
+	entry, err := p.credentials(ctx, p.built, refused)
+	if err != nil {
+		return keyless.Credentials{}, err
+	}
+	credentials, err := delivery.ReadProcess(entry.Payload)
+	credentials.Obtained, credentials.RefreshAt = entry.Obtained, lookAgain(entry)
+	return credentials, err
+}
+
+// Source hands out the token that is remembered, in the way of [Memory.Provider]. It is a
+// [keyless.Refresher].
+func (m Memory) Source(b *Built) keyless.TokenSource { return rememberedSource{m, b} }
+
+type rememberedSource struct {
+	Memory
+	built *Built
+}
+
+func (s rememberedSource) Token(ctx context.Context) (keyless.Token, error) {
+	return s.answer(s.Memory.Token(ctx, s.built))
+}
+
+// Refresh returns a token other than refused, and asks the source for it with claims.
+func (s rememberedSource) Refresh(ctx context.Context, refused keyless.Token, claims string) (keyless.Token, error) {
+	return s.answer(s.token(ctx, s.built, func(ctx context.Context) (keyless.Token, error) {
+		if r, ok := s.built.Source.(keyless.Refresher); ok {
+			return r.Refresh(ctx, refused, claims)
 		}
-		return keyless.Token{Value: keyless.NewSecret(string(entry.Payload)), Obtained: entry.Obtained, RefreshAt: lookAgain(entry), Expiry: entry.Expiry}, nil
-	})
+		return s.built.Source.Token(ctx)
+	}, func(payload []byte) bool { return refused.Value.Equal(keyless.NewSecret(string(payload))) }))
+}
+
+func (rememberedSource) answer(entry filecache.Entry, err error) (keyless.Token, error) {
+	if err != nil {
+		return keyless.Token{}, err
+	}
+	return keyless.Token{Value: keyless.NewSecret(string(entry.Payload)), Obtained: entry.Obtained, RefreshAt: lookAgain(entry), Expiry: entry.Expiry}, nil
 }
 
 // lookAgain is when an entry is due: soon, if it is and came nevertheless, because
@@ -110,8 +163,8 @@ func (m Memory) exchange(ctx context.Context, provider keyless.CredentialsProvid
 	return filecache.Answer{Times: refresh.Times{Obtained: credentials.Obtained, Expiry: credentials.Expiry}, Payload: payload}, err
 }
 
-func fetchToken(ctx context.Context, source keyless.TokenSource) (filecache.Answer, error) {
-	token, err := source.Token(ctx)
+func fetchToken(ctx context.Context, fetch func(context.Context) (keyless.Token, error)) (filecache.Answer, error) {
+	token, err := fetch(ctx)
 	if err != nil {
 		return filecache.Answer{}, err
 	}

@@ -41,6 +41,9 @@ type Query struct {
 	Attempt string
 	refresh.Policy
 	Fetch func(context.Context) (Answer, error)
+	// Refused says of a remembered payload that the far side has refused it, so that it
+	// is of no use however long it has to live; nil: none is.
+	Refused func(payload []byte) bool
 	// Failure and Failed turn an error into bytes and back, for the processes that
 	// waited for the one that failed.
 	Failure func(error) []byte
@@ -189,6 +192,9 @@ func (c *Cache) read(q Query) Entry {
 	e, err := c.ReadEntry(q.Key)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		q.warn(fmt.Errorf("cache: entry ignored: %w", err))
+	}
+	if q.Refused != nil && q.Refused(e.Payload) {
+		return Entry{}
 	}
 	return e
 }

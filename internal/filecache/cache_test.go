@@ -164,6 +164,26 @@ func TestDueEntryIsReplacedInTheForeground(t *testing.T) {
 	}
 }
 
+func TestARefusedEntryIsReplacedForAllAndKeptThroughAnOutage(t *testing.T) {
+	c, f := open(t), &far{life: time.Hour, payload: "one"}
+	mustGet(t, c, f.query(nil))
+	refused := f.query(nil)
+	refused.Refused = func(payload []byte) bool { return string(payload) == "one" }
+	f.err = errors.New("down")
+	if _, err := c.Get(t.Context(), refused); err == nil || f.asked.Load() != 2 {
+		t.Fatalf("%v after %d requests", err, f.asked.Load())
+	}
+	if got := mustGet(t, c, f.query(nil)); got != "one" {
+		t.Errorf("others got %q", got)
+	}
+	f.err, f.payload, refused.Attempt = nil, "two", "b"
+	for _, q := range []Query{refused, refused, f.query(nil)} {
+		if got := mustGet(t, c, q); got != "two" || f.asked.Load() != 3 {
+			t.Errorf("got %q after %d requests", got, f.asked.Load())
+		}
+	}
+}
+
 func TestOthersGoOnWithTheOldOneWhileOneAsks(t *testing.T) {
 	c, f := open(t), &far{life: time.Hour, payload: "one"}
 	mustGet(t, c, f.query(nil))
