@@ -19,22 +19,9 @@ type Selected struct {
 // Select finds a profile: name in file (see [Find] and [Read]), changed by what
 // flags say; without a name and with flags, the flags alone.
 func Select(name, file string, given []Given, getenv func(string) string) (*Selected, error) {
-	s := &Selected{lines: map[string]int{}}
-	node := &yamltree.Node{Kind: yamltree.Block}
-	if name != "" || len(given) == 0 {
-		found, err := s.fromFile(name, file, getenv)
-		if err != nil {
-			return nil, err
-		}
-		node = found
+	if name == "" && len(given) > 0 {
+		return (&Config{root: &yamltree.Node{Kind: yamltree.Block}}).selected("", &yamltree.Node{Kind: yamltree.Block}, given, getenv)
 	}
-	if err := overlay(node, given); err != nil {
-		return nil, err
-	}
-	return s, s.fill(node, getenv)
-}
-
-func (s *Selected) fromFile(name, file string, getenv func(string) string) (*yamltree.Node, error) {
 	path := Find(file, getenv)
 	if path == "" {
 		return nil, &Error{
@@ -46,13 +33,26 @@ func (s *Selected) fromFile(name, file string, getenv func(string) string) (*yam
 	if err != nil {
 		return nil, err
 	}
-	if s.Name, err = config.choose(name, getenv); err != nil {
+	return config.Select(name, given, getenv)
+}
+
+// Select finds a profile of the file, changed by what flags say. Without a name it is the
+// one that KEYLESS_PROFILE names, default, or the only one.
+func (c *Config) Select(name string, given []Given, getenv func(string) string) (*Selected, error) {
+	name, err := c.choose(name, getenv)
+	if err != nil {
 		return nil, err
 	}
-	s.Path = path
-	node := config.root.Child("profiles").Child(s.Name)
-	s.Warnings = plainSecrets(path, node, reflect.TypeFor[Profile](), s.prefix())
-	return node, nil
+	return c.selected(name, c.root.Child("profiles").Child(name).Copy(), given, getenv)
+}
+
+func (c *Config) selected(name string, node *yamltree.Node, given []Given, getenv func(string) string) (*Selected, error) {
+	s := &Selected{Name: name, Path: c.Path, lines: map[string]int{}}
+	s.Warnings = plainSecrets(c.Path, node, reflect.TypeFor[Profile](), s.prefix())
+	if err := overlay(node, given); err != nil {
+		return nil, err
+	}
+	return s, s.fill(node, getenv)
 }
 
 // fill expands the tree, decodes it and validates the result.

@@ -44,6 +44,8 @@ func schemaOf(t reflect.Type) map[string]any {
 		return map[string]any{"type": "string", "pattern": `^([0-9]+(\.[0-9]+)?(h|m|s))+$|\$\{`}
 	case t == reflect.TypeFor[Secret]() || t.Kind() == reflect.String:
 		return map[string]any{"type": "string"}
+	case t.Kind() == reflect.Int:
+		return map[string]any{"type": []string{"integer", "string"}, "pattern": `^[0-9]+$|\$\{`}
 	case t.Kind() == reflect.Bool:
 		return map[string]any{"type": "boolean"}
 	case t.Kind() == reflect.Slice:
@@ -74,6 +76,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	for _, block := range []reflect.Type{
 		reflect.TypeFor[File](), reflect.TypeFor[Profile](), reflect.TypeFor[Source](), reflect.TypeFor[ManagedIdentity](), reflect.TypeFor[ClientSecret](),
 		reflect.TypeFor[Certificate](), reflect.TypeFor[AssertionFile](), reflect.TypeFor[AWS](), reflect.TypeFor[Hop](), reflect.TypeFor[AzureAD](),
+		reflect.TypeFor[Serve](), reflect.TypeFor[IMDS](), reflect.TypeFor[Delivery](), reflect.TypeFor[Kubernetes](), reflect.TypeFor[PodRole](), reflect.TypeFor[Proxy](), reflect.TypeFor[Route](), reflect.TypeFor[SigV4](),
 	} {
 		for _, f := range yamltree.Fields(block) {
 			if f.Doc == "" || f.Name == "" {

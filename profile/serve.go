@@ -27,6 +27,7 @@ type Serve struct {
 	RotateTokens time.Duration `yaml:"rotate_tokens" doc:"How often the tokens that clients show are replaced; the old one is good for 5 minutes more. As long as the daemon runs if not set, because older SDKs do not read the file again."`
 	IMDS         []IMDS        `yaml:"imds" doc:"Endpoints like EC2's instance metadata service, version 2, for programs that know no other way. They ask for no token: every program of the users is answered."`
 	Files        []Delivery    `yaml:"files" doc:"Files that are kept fresh."`
+	Proxy        []Proxy       `yaml:"proxy" doc:"Addresses at which agents send what is to go on with the token or the signature of a profile."`
 	Kubernetes   *Kubernetes   `yaml:"kubernetes" doc:"On a node: credentials for pods, by their service accounts."`
 }
 
@@ -69,6 +70,7 @@ func (c *Config) Serve(getenv func(string) string) (*Serve, error) {
 	s := &Serve{}
 	node := c.root.Child("serve")
 	if node != nil {
+		node = node.Copy()
 		x := &expander{file: c.Path, getenv: getenv}
 		if err := x.expand(node, "serve"); err != nil {
 			return nil, err
@@ -131,7 +133,7 @@ func (c serving) check(s *Serve) error {
 			return err
 		}
 	}
-	for _, rule := range []func(*Serve) error{c.imds, c.files, c.kubernetes, c.addresses} {
+	for _, rule := range []func(*Serve) error{c.imds, c.files, c.proxies, c.kubernetes, c.addresses} {
 		if err := rule(s); err != nil {
 			return err
 		}
@@ -246,14 +248,28 @@ func (c serving) pods(k *Kubernetes) error {
 // addresses finds two that are the same.
 func (c serving) addresses(s *Serve) error {
 	seen := map[string]bool{s.Listen: s.Listen != None}
-	for i, m := range s.IMDS {
-		if address := netip.MustParseAddrPort(m.Listen).String(); seen[address] {
-			return c.fail(fmt.Sprintf("imds[%d].listen", i), "each wants an address of its own", "%s is in use already", m.Listen)
+	taken := func(path, address string) error {
+		if parsed, err := netip.ParseAddrPort(address); err == nil {
+			address = parsed.String()
 		}
-		seen[m.Listen] = true
+		if seen[address] {
+			return c.fail(path, "each wants an address of its own", "%s is in use already", address)
+		}
+		seen[address] = true
+		return nil
 	}
-	if k := s.Kubernetes; k != nil && seen[k.Listen] {
-		return c.fail("kubernetes.listen", "each wants an address of its own", "%s is in use already", k.Listen)
+	for i, m := range s.IMDS {
+		if err := taken(fmt.Sprintf("imds[%d].listen", i), m.Listen); err != nil {
+			return err
+		}
+	}
+	for i, p := range s.Proxy {
+		if err := taken(fmt.Sprintf("proxy[%d].listen", i), p.Listen); err != nil {
+			return err
+		}
+	}
+	if k := s.Kubernetes; k != nil {
+		return taken("kubernetes.listen", k.Listen)
 	}
 	return nil
 }

@@ -35,6 +35,13 @@ var renamed = map[string]string{ //nolint:gochecknoglobals // a table
 	"source.*.object_id":    "identity-object-id",
 	"source.*.region":       "source-region",
 	"source.*.sts_endpoint": "source-sts-endpoint",
+
+	proxyPlace + "listen":        "listen",
+	routePlace + "ca_file":       "upstream-ca-file",
+	routePlace + "http2":         "upstream-http2",
+	routePlace + "sigv4.service": "sigv4-service",
+	routePlace + "sigv4.region":  "sigv4-region",
+	routePlace + "methods":       "method",
 }
 
 // Settings lists all that a profile can say, as flags.

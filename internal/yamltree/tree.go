@@ -46,6 +46,12 @@ type Node struct {
 // NewText returns a text that stands in no document.
 func NewText(value string) *Node { return &Node{Kind: Text, Value: value} }
 
+// NewBlock returns a block without keys.
+func NewBlock() *Node { return &Node{Kind: Block} }
+
+// NewList returns a list of items.
+func NewList(items ...*Node) *Node { return &Node{Kind: List, Items: items} }
+
 // Child returns the value of key in a block, or nil.
 func (n *Node) Child(key string) *Node {
 	if n == nil || n.Kind != Block {
@@ -57,6 +63,20 @@ func (n *Node) Child(key string) *Node {
 		}
 	}
 	return nil
+}
+
+// Copy is n again, for whoever changes it.
+func (n *Node) Copy() *Node {
+	copied := *n
+	copied.Keys = make([]*Node, len(n.Keys))
+	for i, key := range n.Keys {
+		copied.Keys[i] = key.Copy()
+	}
+	copied.Items = make([]*Node, len(n.Items))
+	for i, item := range n.Items {
+		copied.Items[i] = item.Copy()
+	}
+	return &copied
 }
 
 // Set places value at a path of keys, making the blocks on the way; what is not a
