@@ -66,6 +66,13 @@ const (
 	DemoPodRoleARN = "arn:aws:iam::" + DemoAccountID + ":role/keyless-demo-pod"     // trusts the service account by the cluster's own token
 	DemoBucket     = "keyless-demo"
 
+	// The data collection rule that the virtual machine and the application may write
+	// logs to, that of an Azure Monitor workspace, and a workspace of AWS for DemoRoleARN.
+	DemoRuleID        = "dcr-de00c0de000040008000000000000091"
+	DemoStream        = "Custom-Demo_CL"
+	DemoMetricsRuleID = "dcr-de00c0de000040008000000000000092"
+	DemoWorkspaceID   = "ws-de00c0de-0000-4000-8000-000000000093"
+
 	// A subject that exists nowhere: the one that DemoOtherARN trusts.
 	DemoOtherObjectID = "0badf00d-0000-4000-8000-000000000042"
 )
@@ -79,6 +86,15 @@ func Demo() World {
 		Accounts:      []Account{demoAccount()},
 		Issuers:       []Issuer{{URL: DemoClusterIssuer}},
 		Organizations: []Organization{demoOrganization()},
+	}
+}
+
+func demoRules() []DCR {
+	publishers := []Publisher{{ObjectID: DemoVMObjectID}, {ObjectID: DemoAppObjectID}}
+	columns := map[string]string{"TimeGenerated": "datetime", "Message": "string", "Level": "string", "Count": "long", "Seconds": "real", "Ok": "boolean", "Details": "dynamic"}
+	return []DCR{
+		{ImmutableID: DemoRuleID, Streams: map[string]LogStream{DemoStream: {Columns: columns}}, Publishers: publishers},
+		{ImmutableID: DemoMetricsRuleID, Streams: map[string]LogStream{MetricsStream: {}}, Publishers: publishers},
 	}
 }
 
@@ -118,8 +134,9 @@ func demoTenant() Tenant {
 		},
 	}
 	return Tenant{
-		ID:   DemoTenantID,
-		Apps: []App{api, apiV2, app},
+		ID:    DemoTenantID,
+		Apps:  []App{api, apiV2, app},
+		Rules: demoRules(),
 		Identities: []ManagedIdentity{
 			{Name: "vm-demo", ClientID: DemoVMClientID, ObjectID: DemoVMObjectID, ResourceID: DemoVMResourceID, SystemAssigned: true},
 			{Name: "id-demo", ClientID: DemoAssignedClientID, ObjectID: DemoAssignedObjectID, ResourceID: DemoAssignedResourceID, FederatedCredentials: []FIC{
@@ -150,6 +167,7 @@ func demoAccount() Account {
 			{Name: "keyless-demo-pod", TrustPolicy: document(pinned(DemoClusterIssuer, DemoPodAudience, DemoServiceAccount))},
 			{Name: "keyless-demo-host", TrustPolicy: trustPolicy(trust.Service, []string{"ec2.amazonaws.com"}, trust.AssumeRole)},
 		},
+		Workspaces: []MetricsWorkspace{{ID: DemoWorkspaceID, Writers: []string{DemoRoleARN}}},
 		Buckets: []Bucket{{Name: DemoBucket, Objects: map[string]string{
 			"hello.txt":           "Hello from the other cloud.\n",
 			"logs/2026/first.log": "no key was stored to write this\n",

@@ -1,4 +1,6 @@
-// Package sandbox plays both clouds offline: Entra and the Azure instance metadata service on one side, STS, S3 and an EC2 host on the other, and a job of Azure Pipelines in between.
+// Package sandbox plays both clouds offline: Entra, the Azure instance metadata service
+// and Azure Monitor on one side, STS, S3, an EC2 host and Amazon Managed Service for
+// Prometheus on the other, and a job of Azure Pipelines in between.
 //
 //	s, err := sandbox.New(sandbox.Demo(), sandbox.Options{})
 //	client := &http.Client{Transport: s.RoundTripper()}   // the real host names, no sockets
@@ -6,14 +8,17 @@
 // or, for programs that need an address, [Sandbox.Listen] and [Sandbox.URL].
 //
 // A [World] is plain data: tenants with applications and identities, accounts
-// with OIDC providers, roles and buckets. The sandbox holds its callers to what
+// with OIDC providers, roles and buckets, and what takes logs and metrics. The sandbox holds its callers to what
 // the real services hold them to: Entra checks secrets, certificates and
 // federated assertions, STS fetches the issuer's keys and verifies the token,
 // applies the audience rule and the role's trust policy, and signed requests
-// are verified. Refusals carry the codes, texts and HTTP statuses of the real
+// are verified. What was written is in ledgers ([Sandbox.Rows], [Sandbox.Series]), which
+// tests in other languages read by GET at /sandbox/rows/STREAM and /sandbox/series/METRIC
+// of the receivers. Refusals carry the codes, texts and HTTP statuses of the real
 // services; where these could not be checked against the vendor's pages the
 // code says "unverified".
 //
 // What it does not model: permissions of a role once it is assumed (sessions
-// read the buckets of their own account and nothing else), and quotas.
+// read the buckets of their own account, and write to the metrics workspaces
+// that name them), and quotas other than those of data collection rules.
 package sandbox

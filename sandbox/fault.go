@@ -19,15 +19,17 @@ type Fault struct {
 	Code       string        // AADSTS… on Entra, an AWS error code on STS and S3
 	Body       string        // sent as it is, with 200 unless Status says otherwise
 	RetryAfter time.Duration // the Retry-After header, in whole seconds
-	Truncate   bool          // the real answer, cut off in the middle of the body
+	Truncate   bool          // the real answer, cut off in the middle of the body; one without a body is lost by a reset
 	Times      int           // how many requests meet the fault; 0: all until cleared
+	For        time.Duration // how long it lasts from SetFault on; 0: until cleared
 }
 
 // SetFault breaks a far side; it replaces an earlier fault of the same hop.
 func (s *Sandbox) SetFault(h Hop, f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hop(h).fault = &f
+	state := s.hop(h)
+	state.fault, state.faultEnd = &f, s.options.Now().Add(f.For)
 }
 
 // ClearFaults mends all far sides.
@@ -40,8 +42,8 @@ func (s *Sandbox) ClearFaults() {
 }
 
 // takeFault returns a copy of the fault and counts its Times down.
-func (h *hopState) takeFault() *Fault {
-	if h.fault == nil {
+func (h *hopState) takeFault(now time.Time) *Fault {
+	if h.fault == nil || h.fault.For > 0 && !now.Before(h.faultEnd) {
 		return nil
 	}
 	fault := *h.fault
@@ -61,7 +63,7 @@ func (s *Sandbox) play(f *Fault, h Hop, serve http.HandlerFunc, w http.ResponseW
 		panic(http.ErrAbortHandler) // nobody is there to be answered
 	}
 	if f.RetryAfter > 0 {
-		w.Header().Set("Retry-After", fmt.Sprint(int(f.RetryAfter/time.Second)))
+		setRetryAfter(w.Header(), f.RetryAfter)
 	}
 	switch {
 	case f.Reset:
@@ -75,6 +77,11 @@ func (s *Sandbox) play(f *Fault, h Hop, serve http.HandlerFunc, w http.ResponseW
 	default:
 		serve(w, r)
 	}
+}
+
+// setRetryAfter writes whole seconds, rounded up.
+func setRetryAfter(h http.Header, d time.Duration) {
+	h.Set("Retry-After", fmt.Sprint(int((d+time.Second-1)/time.Second)))
 }
 
 // String names the fault in the log.
@@ -113,6 +120,10 @@ func (s *Sandbox) writeFault(h Hop, f *Fault, w http.ResponseWriter, r *http.Req
 		writeSTSError(w, stsFault(f))
 	case S3:
 		writeS3Error(w, r, s3Fault(f))
+	case DCE, Workspace:
+		monitorDialect().fault(w, f)
+	case AMP:
+		ampDialect().fault(w, f)
 	}
 }
 
@@ -149,7 +160,8 @@ func reset(w http.ResponseWriter) {
 }
 
 // truncate serves the request and sends the first half of the answer, framed so
-// that only a reader of the content can notice.
+// that only a reader of the content can notice. Of an answer that has no content the
+// client learns nothing at all, although what it asked for was done.
 func truncate(serve http.HandlerFunc, w http.ResponseWriter, r *http.Request) {
 	full := newRecorder()
 	serve(full, r)
@@ -157,6 +169,10 @@ func truncate(serve http.HandlerFunc, w http.ResponseWriter, r *http.Request) {
 		w.Header()[name] = values
 	}
 	body := full.body.Bytes()
+	if len(body) == 0 {
+		reset(w)
+		return
+	}
 	writeBody(w, full.status, full.header.Get("Content-Type"), body[:len(body)/2])
 }
 

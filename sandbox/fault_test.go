@@ -25,6 +25,10 @@ func TestEveryHopFailsInItsOwnWords(t *testing.T) {
 			sandbox.STS:   func() answer { return c.post(t, c.sts, webForm(sandbox.DemoRoleARN, token)) },
 			sandbox.S3:    func() answer { return c.signedGet(t, c.s3Signer(keys), "/") },
 			sandbox.Keys:  func() answer { return c.get(t, c.entra+"/common/discovery/keys") },
+
+			sandbox.DCE:       func() answer { return good(c.logs(t, "[]")) },
+			sandbox.Workspace: func() answer { return good(c.writeMonitor(t, packed(""))) },
+			sandbox.AMP:       func() answer { return c.writeAMP(t, c.ampSigner(keys), packed("")) },
 		}
 		for _, row := range []struct {
 			hop    sandbox.Hop
@@ -51,6 +55,13 @@ func TestEveryHopFailsInItsOwnWords(t *testing.T) {
 			{sandbox.S3, sandbox.Fault{Status: 503}, 503, "SlowDown"},
 			{sandbox.S3, sandbox.Fault{Code: "AccessDenied"}, 403, "Access Denied"},
 			{sandbox.Keys, sandbox.Fault{Status: 500}, 500, "temporarily_unavailable"},
+			{sandbox.DCE, sandbox.Fault{Status: 403}, 403, `"OperationFailed"`},
+			{sandbox.DCE, sandbox.Fault{Status: 413}, 413, `"ContentLengthLimitExceeded"`},
+			{sandbox.DCE, sandbox.Fault{Status: 429, RetryAfter: 1500 * time.Millisecond}, 429, `"TooManyRequests"`},
+			{sandbox.Workspace, sandbox.Fault{Status: 401}, 401, `"InvalidAuthenticationToken"`},
+			{sandbox.Workspace, sandbox.Fault{Code: "Odd"}, 500, `"Odd"`},
+			{sandbox.AMP, sandbox.Fault{Status: 429, RetryAfter: time.Second}, 429, `"message"`},
+			{sandbox.AMP, sandbox.Fault{Status: 418}, 418, `"message"`},
 		} {
 			row.fault.Times = 1
 			c.SetFault(row.hop, row.fault)
@@ -76,6 +87,29 @@ func TestAnAnswerCutInHalfIsStillFramed(t *testing.T) {
 		half := c.imdsToken(t, goodQuery, "Metadata", "true")
 		if half.status != 200 || len(half.body) != len(whole.body)/2 || !strings.HasPrefix(whole.body[:20], half.body[:20]) {
 			t.Errorf("%d bytes of %d", len(half.body), len(whole.body))
+		}
+	})
+}
+
+func TestAnAnswerWithoutABodyIsLostAfterTheFact(t *testing.T) {
+	everyWay(t, func(t *testing.T, c *cloud) {
+		t.Helper()
+		token := c.identityToken(t, monitorResource)
+		c.SetFault(sandbox.DCE, sandbox.Fault{Truncate: true, Times: 1})
+		r, err := http.NewRequest(http.MethodPost, c.dce+logsPath, strings.NewReader("[{}]"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Set("Content-Type", "application/json")
+		if err := c.roundTrip(t, r); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
+			t.Errorf("%v", err)
+		}
+		if n := c.RowCount(sandbox.DemoStream); n != 1 {
+			t.Errorf("%d rows", n)
+		}
+		if a := c.logs(t, "[{}]"); a.status != 204 || c.RowCount(sandbox.DemoStream) != 2 { // as clients do: no service drops duplicates
+			t.Errorf("%d %s", a.status, a.body)
 		}
 	})
 }
@@ -120,6 +154,21 @@ func TestADelayPassesInTheTimeOfTheTestAndEndsWithTheCaller(t *testing.T) {
 		err = c.roundTrip(t, r)
 		if d := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || d != time.Minute {
 			t.Errorf("%v after %v", err, d)
+		}
+	})
+}
+
+func TestAFaultEndsInItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := inProcess(newSandbox(t, sandbox.Demo(), sandbox.Options{}))
+		c.SetFault(sandbox.DCE, sandbox.Fault{Status: 503, For: time.Minute})
+		for range 2 {
+			wantMonitorError(t, c.logs(t, "[]"), 503, "ServiceUnavailable")
+			time.Sleep(30*time.Second - 1) // the bubble's time
+		}
+		time.Sleep(2 * time.Nanosecond)
+		if a := c.logs(t, "[]"); a.status != 204 {
+			t.Errorf("%d %s", a.status, a.body)
 		}
 	})
 }

@@ -1,12 +1,17 @@
 package sandbox
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/golang/snappy"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 func fuzzSandbox(f *testing.F) *Sandbox {
@@ -73,6 +78,140 @@ func FuzzTokenForm(f *testing.F) {
 		s.Handler(Entra).ServeHTTP(w, r)
 		if w.Code == http.StatusOK && !strings.Contains(body, url.QueryEscape(DemoAppSecret)) && !strings.Contains(body, DemoAppSecret) {
 			t.Fatalf("%q is let in", body)
+		}
+	})
+}
+
+func FuzzLogs(f *testing.F) {
+	for _, body := range []string{
+		`[{"TimeGenerated":"2026-11-21T12:00:00.5Z","Message":"a","Count":1,"Seconds":1.5,"Ok":true,"Details":{"a":[1]}}]`,
+		`[{"Message":{}},{"Details":"ä"}]`, `[]`, `[1]`, `{}`, "[{\"Message\":\"\xff\"}]",
+	} {
+		f.Add([]byte(body), false)
+		f.Add([]byte(body), true)
+	}
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, body []byte, auxiliary bool) {
+		stream := LogStream{Columns: demoRules()[0].Streams[DemoStream].Columns, Auxiliary: auxiliary}
+		b, refusal := stream.read(body, now)
+		var want []json.RawMessage
+		isArray := json.Unmarshal(body, &want) == nil && want != nil
+		switch {
+		case refusal != nil:
+			return
+		case !isArray || b.count != len(want) || len(b.rows) > b.count:
+			t.Fatalf("%d rows, %d kept, of %q", b.count, len(b.rows), body)
+		}
+		for _, row := range b.rows {
+			at, err := time.Parse(time.RFC3339Nano, row.values["TimeGenerated"].(string))
+			if err != nil || at.Before(now.Add(-oldestRow)) || at.After(now.Add(newestRow)) {
+				t.Fatalf("%v of %q", row.values, body)
+			}
+			if text, _ := row.values["Message"].(string); len(text) > maxField {
+				t.Fatalf("%d bytes", len(text))
+			}
+			if _, err := json.Marshal(row.values); err != nil { // the ledger shows it
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func FuzzUnzip(f *testing.F) {
+	f.Add([]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff\x8b\x8e\x05\x00\x29\xbb\x4c\x0d\x02\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, packed []byte) {
+		if body, refusal := unzip(packed); refusal == nil && len(body) > maxLogs {
+			t.Fatalf("%d bytes", len(body))
+		}
+	})
+}
+
+func FuzzRemoteWrite(f *testing.F) {
+	const v1 = "\x0a\x1d\x0a\x0e\x0a\x08__name__\x12\x02up\x12\x0b\x09\x00\x00\x00\x00\x00\x00\xf0\x3f\x10\x01"
+	const v2 = "\x22\x00\x22\x08__name__\x22\x02up\x2a\x11\x0a\x02\x01\x02\x12\x0b\x09\x00\x00\x00\x00\x00\x00\xf0\x3f\x10\x01"
+	f.Add([]byte(v1), false)
+	f.Add([]byte(v2), true)
+	f.Fuzz(func(t *testing.T, message []byte, v2 bool) {
+		d, err := readWrite(message, v2)
+		if err != nil {
+			return
+		}
+		var ledger sampleLedger
+		if !ledger.room(d) {
+			t.Skip("too much")
+		}
+		ledger.add(d)
+		taken := 0
+		for key, kept := range ledger.series {
+			if kept.Labels[metricName] == "" || kept.Count != len(kept.Points) {
+				t.Fatalf("%q: %+v", key, kept.Series)
+			}
+			taken += kept.Count + kept.Duplicates
+			if _, err := json.Marshal(kept.Series); err != nil { // the ledger shows it
+				t.Fatal(err)
+			}
+		}
+		if taken != d.samples {
+			t.Fatalf("%d samples of %d", taken, d.samples)
+		}
+	})
+}
+
+// The library that Prometheus uses is the judge.
+func FuzzSnappy(f *testing.F) {
+	f.Add(snappy.Encode(nil, []byte(strings.Repeat("abcdefgh", 50)+"xyz"+strings.Repeat("a", 300))))
+	f.Add(snappy.Encode(nil, []byte(strings.Repeat("0123456789", 10000))))
+	f.Add([]byte("\x05\xf0\x04hello"))
+	f.Add([]byte("\x08\x00x\x0f\x01\x00\x00\x00\x0b\x01\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, block []byte) {
+		const limit = 1 << 20
+		got, err := unsnappy(block, limit)
+		if size, err := snappy.DecodedLen(block); err == nil && size > limit {
+			if got != nil {
+				t.Fatalf("%d bytes", len(got))
+			}
+			return
+		}
+		want, wantErr := snappy.Decode(nil, block)
+		if (err == nil) != (wantErr == nil) || !bytes.Equal(got, want) {
+			t.Fatalf("%q: got %q, %v, want %q, %v", block, got, err, want, wantErr)
+		}
+	})
+}
+
+// Google's own library is the judge, but for groups and for numbers of fields that the
+// documentation does not allow.
+func FuzzProtobuf(f *testing.F) {
+	f.Add([]byte("\x08\x96\x01\x12\x02up\x19\x00\x00\x00\x00\x00\x00\xf0\x3f\x25\x00\x00\x00\x00"))
+	f.Add([]byte("\xf8\xff\xff\xff\x0f\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
+	f.Add([]byte("\xf8\xe8\xff\xff00"))
+	f.Fuzz(func(t *testing.T, message []byte) {
+		rest := message
+		err := eachField(message, func(f field) error {
+			number, kind, n := protowire.ConsumeTag(rest)
+			value := rest[n:]
+			size := protowire.ConsumeFieldValue(number, kind, value)
+			if uint64(number) != f.number || uint64(kind) != f.kind || size < 0 {
+				t.Fatalf("%+v, want number %d, type %d, %d bytes", f, number, kind, size)
+			}
+			data, _ := protowire.ConsumeBytes(value)
+			varint, _ := protowire.ConsumeVarint(value)
+			fixed, _ := protowire.ConsumeFixed64(value)
+			if f.kind == wireBytes && !bytes.Equal(f.data, data) || f.kind == wireVarint && f.value != varint || f.kind == wireFixed64 && f.value != fixed {
+				t.Fatalf("%+v of %q", f, value)
+			}
+			rest = value[size:]
+			return nil
+		})
+		if err == nil {
+			return
+		}
+		number, kind, n := protowire.ConsumeTag(rest)
+		if n < 0 || number > protowire.MaxValidNumber || kind == protowire.StartGroupType || kind == protowire.EndGroupType {
+			return
+		}
+		if size := protowire.ConsumeFieldValue(number, kind, rest[n:]); size >= 0 {
+			t.Fatalf("%q is refused", rest)
 		}
 	})
 }

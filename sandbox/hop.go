@@ -28,11 +28,15 @@ const (
 	// Cloud Shell and Service Fabric.
 	AppService Hop = "appservice"
 	Arc        Hop = "arc" // the agent of Azure Arc; see Options.ArcTokenDir
+
+	DCE       Hop = "dce"       // a data collection endpoint of Azure Monitor: logs
+	Workspace Hop = "workspace" // the remote write of an Azure Monitor workspace
+	AMP       Hop = "amp"       // that of Amazon Managed Service for Prometheus
 )
 
 // Hops lists the far sides.
 func Hops() []Hop {
-	return []Hop{Entra, Keys, IMDS, AppService, Arc, Pipelines, STS, S3, EC2, Container}
+	return []Hop{Entra, Keys, IMDS, AppService, Arc, Pipelines, STS, S3, EC2, Container, DCE, Workspace, AMP}
 }
 
 // addressOf is the hop whose address h has.
@@ -47,15 +51,18 @@ func addressOf(h Hop) Hop {
 }
 
 // served returns the hops with an address.
-func served() [addresses]Hop { return [...]Hop{Entra, IMDS, STS, S3, AppService, Arc} }
+func served() [addresses]Hop {
+	return [...]Hop{Entra, IMDS, STS, S3, AppService, Arc, DCE, Workspace, AMP}
+}
 
 // addresses is how many hops have one.
-const addresses = 6
+const addresses = 9
 
 type hopState struct {
 	requests int
 	skew     time.Duration
 	fault    *Fault
+	faultEnd time.Time // where the fault has an end
 }
 
 // hop returns the state of h; the caller holds s.mu.
@@ -93,12 +100,17 @@ func (s *Sandbox) Handler(h Hop) http.Handler {
 	serve := map[Hop]http.HandlerFunc{
 		Entra: s.serveEntra, IMDS: s.serveIMDS, STS: s.serveSTS, S3: s.serveS3,
 		AppService: s.serveAppService, Arc: s.serveArc,
+		DCE: s.serveDCE, Workspace: s.serveWorkspace, AMP: s.serveAMP,
 	}[h]
 	if serve == nil {
 		return http.NotFoundHandler()
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+		if isLedger(h, r) {
+			s.serveLedger(w, r)
+			return
+		}
 		actual := actualHop(h, r)
 		w.Header().Set("Date", s.now(actual).UTC().Format(http.TimeFormat)) // clients compare clocks by it
 		if fault := s.arrive(actual, r); fault != nil {
@@ -134,5 +146,5 @@ func (s *Sandbox) arrive(h Hop, r *http.Request) *Fault {
 	if h != IMDS || strings.Contains(r.URL.Path, "/oauth2/token") {
 		state.requests++
 	}
-	return state.takeFault()
+	return state.takeFault(s.options.Now())
 }

@@ -22,6 +22,9 @@ type index struct {
 	jobs          map[string]*job          // by access token
 	pipelines     []*job                   // as in the world
 
+	rules      map[string]*rule             // by immutable id, lower case
+	workspaces map[string]*metricsWorkspace // by id
+
 	users map[string]*identity
 	host  Host
 }
@@ -55,6 +58,7 @@ func newIndex(w World) (*index, error) {
 		tenants: map[string]*tenant{}, accounts: map[string]*account{}, roles: map[string]*role{},
 		buckets: map[string]*bucket{}, issuers: map[string]*Issuer{}, users: map[string]*identity{},
 		organizations: map[string]*Organization{}, jobs: map[string]*job{},
+		rules: map[string]*rule{}, workspaces: map[string]*metricsWorkspace{},
 	}
 	for i := range w.Tenants {
 		if err := x.addTenant(&w.Tenants[i]); err != nil {
@@ -111,7 +115,7 @@ func (x *index) addTenant(data *Tenant) error {
 			return fmt.Errorf("identity %q: %w", identity.Name, err)
 		}
 	}
-	return nil
+	return x.addRules(data)
 }
 
 // addIdentity makes a user-assigned identity a client of the token endpoint, which
@@ -186,6 +190,11 @@ func (x *index) addContents(a *account) error {
 		}
 		if err := put(x.buckets, b.Name, &bucket{b, a}); err != nil {
 			return fmt.Errorf("bucket: %w", err)
+		}
+	}
+	for _, m := range a.Workspaces {
+		if err := put(x.workspaces, m.ID, &metricsWorkspace{m, a}); err != nil {
+			return fmt.Errorf("workspace: %w", err)
 		}
 	}
 	for _, u := range a.Users {

@@ -165,6 +165,20 @@ func (k *keyring) shown(elliptic bool) ([]*signingKey, error) {
 	return keys, nil
 }
 
+// verify checks a signature by the keys that Entra shows.
+func (k *keyring) verify(s *signedText) error {
+	keys, err := k.shown(false)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if key.id == s.keyID && s.verify(key.private.Public()) == nil {
+			return nil
+		}
+	}
+	return errSignature
+}
+
 // entraJWKS is the JWKS document of Entra: no alg member, x5t equal to kid, and
 // the issuer where the document is a tenant's.
 func (k *keyring) entraJWKS(issuer string) ([]byte, error) {

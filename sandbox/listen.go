@@ -28,15 +28,16 @@ type network struct {
 // Listen opens one http and one https address for every far side. addr is
 // host:port or empty, which means 127.0.0.1:0. With port 0 the system chooses
 // all ports; otherwise they follow each other: Entra, IMDS, STS, S3, App Service,
-// Arc, then the https twins in the same order. An address that other machines reach is
-// refused unless Options.AllowNonLoopback: anyone there could become anyone.
+// Arc, the data collection endpoint, the Azure Monitor workspace, Amazon's, then the
+// https twins in the same order. An address that other machines reach is refused unless
+// Options.AllowNonLoopback: anyone there could become anyone.
 func (s *Sandbox) Listen(addr string) error {
 	host, port, err := splitAddress(addr)
 	if err != nil {
 		return fmt.Errorf("sandbox: listen: %w", err)
 	}
 	if !isLoopbackHost(host) && !s.options.AllowNonLoopback {
-		return fmt.Errorf("sandbox: listen: %q is not loopback", host)
+		return fmt.Errorf("sandbox: listen: %q is %w", host, ErrNotLoopback)
 	}
 	if err := s.listenAll(host, port); err != nil {
 		return errors.Join(fmt.Errorf("sandbox: listen: %w", err), s.Close())

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // isManagement knows the hosts of Azure Resource Manager.
@@ -42,23 +43,30 @@ func (s *Sandbox) serveManagement(w http.ResponseWriter, r *http.Request) {
 
 // managed is the tenant of the token, or the code of what is wrong with it.
 func (s *Sandbox) managed(r *http.Request) (*tenant, string) {
+	t, _, code := s.entraCaller(r, s.now(Entra), func(audience string) bool { return strings.HasPrefix(audience, "https://management.") })
+	return t, code
+}
+
+// entraCaller is the tenant and the object id in an access token for one of Microsoft's
+// own APIs, or the code of what is wrong with it (unverified beyond Resource Manager).
+// The issuer must be Entra's for a tenant of the world: another issuer can write any oid.
+func (s *Sandbox) entraCaller(r *http.Request, now time.Time, isAudience func(string) bool) (t *tenant, objectID, code string) {
 	raw, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !found {
-		return nil, "AuthenticationFailed"
+		return nil, "", "AuthenticationFailed"
 	}
 	token, err := parseToken(raw, []string{"RS256"})
-	if err != nil {
-		return nil, "InvalidAuthenticationToken"
+	if err != nil || s.keys.verify(token.signedText) != nil || timely(token, now) != nil {
+		return nil, "", "InvalidAuthenticationToken"
 	}
-	keys, err := s.fetchKeys(r.Context(), token.issuer)
-	switch tenantID, _ := token.claims["tid"].(string); {
-	case err != nil || token.verifyBy(keys) != nil || timely(token, s.now(Entra)) != nil:
-		return nil, "InvalidAuthenticationToken"
-	case !slices.ContainsFunc(token.audiences(), func(audience string) bool { return strings.HasPrefix(audience, "https://management.") }):
-		return nil, "InvalidAuthenticationTokenAudience"
-	case s.index.tenants[tenantID] == nil:
-		return nil, "InvalidAuthenticationTokenTenant"
-	default:
-		return s.index.tenants[tenantID], ""
+	tenantID, _ := token.claims["tid"].(string)
+	t = s.index.tenants[strings.ToLower(tenantID)]
+	switch {
+	case t == nil || token.issuer != issuerOf(t.ID, 1):
+		return nil, "", "InvalidAuthenticationTokenTenant"
+	case !slices.ContainsFunc(token.audiences(), isAudience):
+		return nil, "", "InvalidAuthenticationTokenAudience"
 	}
+	objectID, _ = token.claims["oid"].(string)
+	return t, objectID, ""
 }

@@ -150,6 +150,9 @@ func realHop(host string) (Hop, bool) {
 	case host == "169.254.170.2", host == "169.254.170.23", host == "fd00:ec2::23":
 		return Container, true
 	}
+	if h, found := telemetryHop(host); found {
+		return h, true
+	}
 	name, isAWS := awsHost(host)
 	return name.hop, isAWS
 }
@@ -172,6 +175,9 @@ func awsHost(host string) (awsName, bool) {
 		labels := strings.Split(rest, ".")
 		if labels[0] == "sts" || labels[0] == "sts-fips" {
 			return awsName{hop: STS, region: regionLabel(labels[1:])}, true
+		}
+		if labels[0] == "aps-workspaces" {
+			return awsName{hop: AMP, region: regionLabel(labels[1:])}, true
 		}
 		for i, label := range labels {
 			if label == "s3" || label == "s3-fips" {

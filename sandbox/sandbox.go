@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -37,6 +38,11 @@ type Options struct {
 	// IssuerCAs are trusted when the keys of an https issuer on loopback are
 	// fetched; nil: those of the system.
 	IssuerCAs *x509.CertPool
+
+	// Forward is the remote-write address of a Prometheus on loopback that gets every
+	// write that was let in, for example http://127.0.0.1:9090/api/v1/write. Its refusal
+	// is the sandbox's. Empty: nobody gets them.
+	Forward string
 }
 
 // transport goes straight to loopback, past any proxy of the environment.
@@ -61,11 +67,16 @@ type Sandbox struct {
 	arc      challenges
 	header   string // IDENTITY_HEADER and MSI_SECRET
 	network  network
+	rows     rowLedger
+	samples  sampleLedger
 
 	mu     sync.Mutex
 	hops   map[Hop]*hopState
 	events []Event
 }
+
+// ErrNotLoopback is in the errors about addresses that are to be on this machine.
+var ErrNotLoopback = errors.New("not loopback")
 
 // New checks a world and plays it. It opens no sockets: see [Sandbox.Listen]
 // and [Sandbox.RoundTripper].
@@ -75,6 +86,9 @@ func New(w World, opts Options) (*Sandbox, error) {
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.Forward != "" && !isLoopbackURL(opts.Forward) {
+		return nil, fmt.Errorf("sandbox: forward: %q is %w", opts.Forward, ErrNotLoopback)
 	}
 	index, err := newIndex(w)
 	if err != nil {

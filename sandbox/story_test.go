@@ -17,6 +17,7 @@ type cloud struct {
 	*sandbox.Sandbox
 	client               *http.Client
 	entra, imds, sts, s3 string
+	dce, workspace, amp  string
 }
 
 func newSandbox(t *testing.T, w sandbox.World, o sandbox.Options) *sandbox.Sandbox {
@@ -32,6 +33,8 @@ func inProcess(s *sandbox.Sandbox) *cloud {
 	return &cloud{
 		s, &http.Client{Transport: s.RoundTripper()}, "https://login.microsoftonline.com", "http://169.254.169.254",
 		"https://sts.eu-west-1.amazonaws.com", "https://s3.eu-west-1.amazonaws.com",
+		"https://demo-abcd.westeurope-1.ingest.monitor.azure.com", "https://demo-abcd.westeurope-1.metrics.ingest.monitor.azure.com",
+		"https://aps-workspaces.us-east-1.amazonaws.com",
 	}
 }
 
@@ -46,7 +49,10 @@ func overSockets(t *testing.T, s *sandbox.Sandbox) *cloud {
 		}
 	})
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	return &cloud{s, client, s.URL(sandbox.Entra), s.URL(sandbox.IMDS), s.URL(sandbox.STS), s.URL(sandbox.S3)}
+	return &cloud{
+		s, client, s.URL(sandbox.Entra), s.URL(sandbox.IMDS), s.URL(sandbox.STS), s.URL(sandbox.S3),
+		s.URL(sandbox.DCE), s.URL(sandbox.Workspace), s.URL(sandbox.AMP),
+	}
 }
 
 // everyWay runs a test over sockets and in process.

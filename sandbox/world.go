@@ -19,6 +19,7 @@ type Tenant struct {
 	ID         string            `json:"id" yaml:"id"`
 	Apps       []App             `json:"apps,omitempty" yaml:"apps,omitempty"`
 	Identities []ManagedIdentity `json:"identities,omitempty" yaml:"identities,omitempty"` // those of the host that the metadata service serves
+	Rules      []DCR             `json:"rules,omitempty" yaml:"rules,omitempty"`           // of Azure Monitor, in the subscriptions of the tenant
 
 	// RefreshIn is the refresh_in hint of all token answers; zero: none.
 	RefreshIn time.Duration `json:"refresh_in,omitempty" yaml:"refresh_in,omitempty"`
@@ -93,14 +94,15 @@ type Issuer struct {
 
 // Account is an AWS account.
 type Account struct {
-	ID              string         `json:"id" yaml:"id"`
-	Partition       string         `json:"partition,omitempty" yaml:"partition,omitempty"` // aws when empty
-	Providers       []OIDCProvider `json:"providers,omitempty" yaml:"providers,omitempty"`
-	Roles           []Role         `json:"roles,omitempty" yaml:"roles,omitempty"`
-	Buckets         []Bucket       `json:"buckets,omitempty" yaml:"buckets,omitempty"`
-	Users           []AccessKey    `json:"users,omitempty" yaml:"users,omitempty"`
-	OutboundIssuer  string         `json:"outbound_issuer,omitempty" yaml:"outbound_issuer,omitempty"`   // https://<uuid>.tokens.sts.global.api.aws; empty: outbound federation is switched off
-	DisabledRegions []string       `json:"disabled_regions,omitempty" yaml:"disabled_regions,omitempty"` // STS answers RegionDisabledException there
+	ID              string             `json:"id" yaml:"id"`
+	Partition       string             `json:"partition,omitempty" yaml:"partition,omitempty"` // aws when empty
+	Providers       []OIDCProvider     `json:"providers,omitempty" yaml:"providers,omitempty"`
+	Roles           []Role             `json:"roles,omitempty" yaml:"roles,omitempty"`
+	Buckets         []Bucket           `json:"buckets,omitempty" yaml:"buckets,omitempty"`
+	Users           []AccessKey        `json:"users,omitempty" yaml:"users,omitempty"`
+	Workspaces      []MetricsWorkspace `json:"workspaces,omitempty" yaml:"workspaces,omitempty"`
+	OutboundIssuer  string             `json:"outbound_issuer,omitempty" yaml:"outbound_issuer,omitempty"`   // https://<uuid>.tokens.sts.global.api.aws; empty: outbound federation is switched off
+	DisabledRegions []string           `json:"disabled_regions,omitempty" yaml:"disabled_regions,omitempty"` // STS answers RegionDisabledException there
 }
 
 // OIDCProvider is an IAM OIDC identity provider.

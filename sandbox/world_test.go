@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -25,6 +26,20 @@ func TestAWorldWithAMistakeIsNotPlayed(t *testing.T) {
 		`user ""`:                func(w *sandbox.World) { w.Accounts[0].Users = []sandbox.AccessKey{{}} },
 		"system-assigned":        func(w *sandbox.World) { w.Tenants[0].Identities[0].FederatedCredentials = []sandbox.FIC{{}} },
 		`identity "vm-demo"`:     func(w *sandbox.World) { w.Tenants[0].Identities[0].ObjectID = "" },
+		"32 hexadecimal digits":  func(w *sandbox.World) { w.Tenants[0].Rules[0].ImmutableID = "dcr-" + strings.Repeat("g", 32) },
+		`rule "dcr-`:             func(w *sandbox.World) { w.Tenants[0].Rules[1].ImmutableID = w.Tenants[0].Rules[0].ImmutableID },
+		"has no object id":       func(w *sandbox.World) { w.Tenants[0].Rules[0].Publishers[0].ObjectID = "" },
+		"neither Custom- nor":    func(w *sandbox.World) { w.Tenants[0].Rules[0].Streams["Demo_CL"] = sandbox.LogStream{} },
+		`column "1st"`:           func(w *sandbox.World) { w.Tenants[0].Rules[0].Streams[sandbox.DemoStream].Columns["1st"] = "string" },
+		`no type is called`:      func(w *sandbox.World) { w.Tenants[0].Rules[0].Streams[sandbox.DemoStream].Columns["n"] = "float" },
+		"more than 500 columns": func(w *sandbox.World) {
+			for i := range 501 {
+				w.Tenants[0].Rules[0].Streams[sandbox.DemoStream].Columns["c"+strconv.Itoa(i)] = "string"
+			}
+		},
+		`workspace: "ws-`: func(w *sandbox.World) {
+			w.Accounts[0].Workspaces = append(w.Accounts[0].Workspaces, w.Accounts[0].Workspaces[0])
+		},
 	} {
 		w := sandbox.Demo()
 		change(&w)
