@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/keyless-id/keyless/delivery/endpoint"
@@ -25,6 +27,9 @@ type Daemon struct {
 	Audit   *slog.Logger   // one record for each issuance and refusal
 	Log     *slog.Logger   // what people want to know
 	Version string
+	// ProxyOnly makes it serve the configuration's proxies without a folder of its own, in
+	// which the socket and tokens for clients would be.
+	ProxyOnly bool
 	// Inherited are listeners that are open already, from systemd.
 	Inherited []net.Listener
 	// Notify tells systemd how the daemon is (sd_notify(3)); nil: nobody.
@@ -65,7 +70,7 @@ func (d *Daemon) Run(ctx context.Context, reload <-chan os.Signal) error {
 		return d.end()
 	}
 	d.Notify("READY=1\nSTATUS=" + d.now.summary())
-	d.Log.Info("serving", slog.String("socket", filepath.Join(p.dir, SocketName)), slog.String("profiles", d.now.summary()))
+	d.Log.Info("serving", slog.String("addresses", strings.Join(slices.Sorted(maps.Keys(d.servers)), " ")), slog.String("profiles", d.now.summary()))
 	d.attend(ctx, reload)
 	d.Notify("STOPPING=1")
 	d.Log.Info("ending")
@@ -185,6 +190,10 @@ func (d *Daemon) rotate() {
 func (d *Daemon) lookAfter(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, d.Watchdog/2)
 	defer cancel()
+	if d.ProxyOnly { // there is no socket to ask itself at
+		d.Notify("WATCHDOG=1")
+		return
+	}
 	if err := (Client{Socket: filepath.Join(d.now.plan.dir, SocketName)}).alive(ctx); err != nil {
 		d.Log.Error("the daemon does not answer itself", slog.String("error", err.Error()))
 		return
@@ -262,7 +271,7 @@ func (d *Daemon) open(ctx context.Context, g *generation) (map[string]*serving, 
 		}
 		s := &serving{handler: &changing{}}
 		s.handler.set(handler)
-		s.server = &endpoint.Server{Listener: listener, Handler: s.handler}
+		s.server = &endpoint.Server{Listener: listener, Handler: s.handler, Bounds: g.plan.bounds(key)}
 		opened[key] = s
 	}
 	if err := d.writeTokens(g.plan); err != nil {

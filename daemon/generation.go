@@ -52,6 +52,7 @@ func (d *Daemon) newGeneration(p *plan, before *generation) *generation {
 		}
 		d.passes[name].file = delivery.File{Path: tokenPath(p.dir, name), Group: p.group}
 	}
+	g.connect(before)
 	d.route(g)
 	return g
 }
@@ -60,7 +61,12 @@ func (d *Daemon) newGeneration(p *plan, before *generation) *generation {
 func (d *Daemon) route(g *generation) {
 	p := g.plan
 	operations := d.operations(g)
-	g.handlers[filepath.Join(p.dir, SocketName)] = d.socket(g, operations)
+	if p.dir != "" {
+		g.handlers[filepath.Join(p.dir, SocketName)] = d.socket(g, operations)
+	}
+	for _, o := range p.proxies {
+		g.handlers[o.Listen] = d.proxy(g, o)
+	}
 	if p.serve.Listen != profile.None {
 		hosts := endpoint.Hosts(netip.MustParseAddrPort(p.serve.Listen))
 		guarded := d.metrics.counted("container", endpoint.Guard{Hosts: hosts, UIDs: p.uids, Audit: d.Audit, Next: d.container(g)})
@@ -123,6 +129,7 @@ func (g *generation) end(next *generation) error {
 			}
 		}
 	}
+	g.disconnect(next)
 	var err error
 	for name, k := range g.keepers {
 		if next != nil && next.keepers[name] == k {

@@ -49,14 +49,15 @@ type world struct {
 	imds   string
 	client *http.Client
 
-	daemon   *daemon.Daemon
-	watchdog time.Duration
-	audit    *lines
-	log      *lines
-	states   *lines // what systemd is told
-	reload   chan os.Signal
-	stop     context.CancelFunc
-	ended    chan error
+	daemon    *daemon.Daemon
+	watchdog  time.Duration
+	proxyOnly func() (*profile.Config, error) // what such a daemon reads
+	audit     *lines
+	log       *lines
+	states    *lines // what systemd is told
+	reload    chan os.Signal
+	stop      context.CancelFunc
+	ended     chan error
 }
 
 // profiles are of the world that the sandbox plays.
@@ -145,6 +146,9 @@ func (w *world) startWithoutWaiting(t *testing.T) {
 		Getenv: w.getenv, Memory: profile.Memory{Cache: cache, Warn: func(err error) { _, _ = fmt.Fprintln(w.log, err) }},
 		Audit: slog.New(slog.NewJSONHandler(w.audit, nil)), Log: slog.New(slog.NewTextHandler(w.log, nil)), Version: "test",
 		Notify: func(state string) { _, _ = fmt.Fprintln(w.states, state) }, Watchdog: w.watchdog,
+	}
+	if w.proxyOnly != nil {
+		w.daemon.ProxyOnly, w.daemon.Read = true, w.proxyOnly
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop, w.ended = stop, make(chan error, 1)

@@ -2,7 +2,10 @@ package daemon
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"sync"
+	"time"
 
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/internal/filecache"
@@ -15,6 +18,8 @@ type keeper struct {
 	name, role, region string
 	identity           string // a profile with another one wants another keeper
 	outlets            []*outlet
+	sends              bool          // a proxy adds the token to requests
+	margin             time.Duration // for how long what there is must be good to be ready
 
 	credentials *keyless.CachedProvider // nil: the profile names no role
 	token       *keyless.CachedSource
@@ -44,13 +49,13 @@ func newKeeper(selected *profile.Selected, built *profile.Built, memory profile.
 		k.role, k.region = selected.AWS.FinalRole(), selected.AWS.Region
 		k.credentials = keyless.CachedCredentials(k.watchProvider(memory, built))
 	}
-	k.token = keyless.Cached(watchSource(k.tried[kindToken], memory.Source(built), func() (filecache.Failure, bool) {
+	k.token = keyless.Cached(watchedSource{memory.Source(built), k.tried[kindToken], func() (filecache.Failure, bool) {
 		return memory.LastFailure(built, built.SourceKey)
-	}))
+	}})
 	if built.Assertion != nil {
-		k.assertion = keyless.Cached(watchSource(k.tried[kindAssertion], built.Assertion, func() (filecache.Failure, bool) {
+		k.assertion = keyless.Cached(watchedSource{built.Assertion, k.tried[kindAssertion], func() (filecache.Failure, bool) {
 			return filecache.Failure{}, false // nothing is remembered of it
-		}))
+		}})
 	}
 	return k
 }
@@ -65,30 +70,62 @@ func identify(built *profile.Built, outlets []*outlet) string {
 
 // watchProvider notes how each try goes.
 func (k *keeper) watchProvider(memory profile.Memory, built *profile.Built) keyless.CredentialsProvider {
-	inner, tried := memory.Provider(built), k.tried[kindCredentials]
-	return keyless.CredentialsProviderFunc(func(ctx context.Context) (keyless.Credentials, error) {
-		c, err := inner.Credentials(ctx)
-		if err != nil {
-			tried.refused(err)
-			return c, err
-		}
-		failure, _ := memory.LastFailure(built, built.CredentialsKey)
-		tried.came(c.Obtained, c.Expiry, failure)
-		return c, nil
-	})
+	return watchedProvider{memory.Provider(built), k.tried[kindCredentials], func() (filecache.Failure, bool) {
+		return memory.LastFailure(built, built.CredentialsKey)
+	}}
 }
 
-func watchSource(tried *tries, inner keyless.TokenSource, last func() (filecache.Failure, bool)) keyless.TokenSource {
-	return keyless.TokenSourceFunc(func(ctx context.Context) (keyless.Token, error) {
-		token, err := inner.Token(ctx)
-		if err != nil {
-			tried.refused(err)
-			return token, err
-		}
-		failure, _ := last()
-		tried.came(token.Obtained, token.Expiry, failure)
-		return token, nil
-	})
+type watchedProvider struct {
+	profile.Renewer
+	tried *tries
+	last  func() (filecache.Failure, bool)
+}
+
+func (w watchedProvider) Credentials(ctx context.Context) (keyless.Credentials, error) {
+	return w.note(w.Renewer.Credentials(ctx))
+}
+
+func (w watchedProvider) Renew(ctx context.Context, refused keyless.Credentials) (keyless.Credentials, error) {
+	return w.note(w.Renewer.Renew(ctx, refused))
+}
+
+func (w watchedProvider) note(c keyless.Credentials, err error) (keyless.Credentials, error) {
+	if err != nil {
+		w.tried.refused(err)
+		return c, err
+	}
+	failure, _ := w.last()
+	w.tried.came(c.Obtained, c.Expiry, failure)
+	return c, nil
+}
+
+// watchedSource notes how each try goes.
+type watchedSource struct {
+	keyless.TokenSource
+	tried *tries
+	last  func() (filecache.Failure, bool)
+}
+
+func (w watchedSource) Token(ctx context.Context) (keyless.Token, error) {
+	return w.note(w.TokenSource.Token(ctx))
+}
+
+// Refresh asks a source that cannot be told what was refused for whatever it has.
+func (w watchedSource) Refresh(ctx context.Context, refused keyless.Token, claims string) (keyless.Token, error) {
+	if r, ok := w.TokenSource.(keyless.Refresher); ok {
+		return w.note(r.Refresh(ctx, refused, claims))
+	}
+	return w.Token(ctx)
+}
+
+func (w watchedSource) note(token keyless.Token, err error) (keyless.Token, error) {
+	if err != nil {
+		w.tried.refused(err)
+		return token, err
+	}
+	failure, _ := w.last()
+	w.tried.came(token.Obtained, token.Expiry, failure)
+	return token, nil
 }
 
 // start begins to keep what is wanted.
@@ -106,6 +143,12 @@ func (k *keeper) start() {
 	}
 }
 
+// serveProxies makes the keeper keep what proxies want; one that keeps less is another.
+func (k *keeper) serveProxies(sends bool, margin time.Duration) {
+	k.sends, k.margin = sends, margin
+	k.identity = filecache.Digest([]string{k.identity, strconv.FormatBool(sends), margin.String()})
+}
+
 // keeps reports whether the kind is worth keeping: for a file, and of a profile without
 // a role the token, which is all that it has.
 func (k *keeper) keeps(what kind) bool {
@@ -114,7 +157,7 @@ func (k *keeper) keeps(what kind) bool {
 			return true
 		}
 	}
-	return what == kindToken && k.credentials == nil
+	return what == kindToken && (k.credentials == nil || k.sends)
 }
 
 func (k *keeper) putCredentials(c keyless.Credentials) {
@@ -155,9 +198,16 @@ func (k *keeper) warm(ctx context.Context) {
 func (k *keeper) ready() error {
 	var err error
 	if k.credentials != nil {
-		_, err = k.credentials.Latest()
-	} else {
-		_, err = k.token.Latest()
+		var c keyless.Credentials
+		if c, err = k.credentials.Latest(); err == nil {
+			err = k.lasts(c.Expiry)
+		}
+	}
+	if err == nil && (k.credentials == nil || k.sends) {
+		var t keyless.Token
+		if t, err = k.token.Latest(); err == nil {
+			err = k.lasts(t.Expiry)
+		}
 	}
 	for _, o := range k.outlets {
 		if err == nil {
@@ -165,4 +215,12 @@ func (k *keeper) ready() error {
 		}
 	}
 	return err
+}
+
+// lasts says why what expires then is not enough for a proxy.
+func (k *keeper) lasts(expiry time.Time) error {
+	if left := time.Until(expiry); left < k.margin {
+		return &keyless.Error{Hop: keyless.HopDelivery, Op: "proxy", Message: fmt.Sprintf("what there is expires in %s", left.Round(time.Second)), Temporary: true}
+	}
+	return nil
 }

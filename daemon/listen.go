@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	keyless "github.com/keyless-id/keyless"
@@ -24,6 +25,9 @@ func tokenPath(dir, profile string) string { return filepath.Join(dir, "tokens",
 
 // folders makes the folder, and the one for tokens.
 func (p *plan) folders() error {
+	if p.dir == "" {
+		return nil
+	}
 	for _, dir := range []string{p.dir, filepath.Join(p.dir, "tokens")} {
 		if err := makeFolder(dir, p.group); err != nil {
 			return err
@@ -82,6 +86,13 @@ func (d *Daemon) listen(ctx context.Context, key string, p *plan) (net.Listener,
 	}
 	if filepath.IsAbs(key) {
 		return listenUnix(ctx, key, p.group)
+	}
+	if strings.HasPrefix(key, ":") { // every address; the handler tells who is not from here
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", key)
+		if err != nil {
+			return nil, failed(key, err)
+		}
+		return listener, nil
 	}
 	address, err := netip.ParseAddrPort(key)
 	if err != nil {

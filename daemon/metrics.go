@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/keyless-id/keyless/authproxy"
 )
 
 // meters count what the daemon does. Names of profiles are labels, and nothing that a
@@ -16,6 +18,37 @@ import (
 type meters struct {
 	set     *metrics.Set
 	version string
+	sent    sync.Map // counters of proxies, by what they count
+}
+
+// sending is what one set of a proxy's counters counts.
+type sending struct {
+	route            string
+	status, upstream int
+}
+
+// sent are the counters of one kind of outcome.
+type sent struct {
+	requests, bytes *metrics.Counter
+	took            *metrics.Histogram
+}
+
+// proxied counts what a proxy has sent on.
+func (m *meters) proxied(o authproxy.Outcome) {
+	key := sending{o.Route, o.Status, o.Upstream}
+	found, ok := m.sent.Load(key)
+	if !ok {
+		labels := fmt.Sprintf("route=%q,code=\"%d\",upstream=\"%d\"", o.Route, o.Status, o.Upstream)
+		found, _ = m.sent.LoadOrStore(key, &sent{
+			m.set.GetOrCreateCounter("keyless_proxy_requests_total{" + labels + "}"),
+			m.set.GetOrCreateCounter(fmt.Sprintf("keyless_proxy_sent_bytes_total{route=%q}", o.Route)),
+			m.set.GetOrCreateHistogram(fmt.Sprintf("keyless_proxy_duration_seconds{route=%q}", o.Route)),
+		})
+	}
+	counters := found.(*sent)
+	counters.requests.Inc()
+	counters.bytes.Add(int(o.Sent))
+	counters.took.Update(o.Took.Seconds())
 }
 
 func newMeters(version string) *meters { return &meters{set: metrics.NewSet(), version: version} }

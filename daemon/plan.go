@@ -26,6 +26,7 @@ type plan struct {
 	order   []string            // of the keepers, as in the file
 	doors   []string            // profiles whose credentials the container endpoint has
 	pods    map[string]*podRole // by the profile's name
+	proxies []*outbound
 
 	verifier *podtoken.Verifier // of pods' tokens; made when it is first wanted
 }
@@ -44,6 +45,9 @@ func (d *Daemon) plan() (*plan, error) {
 	if err := p.people(); err != nil {
 		return nil, err
 	}
+	if err := p.outbounds(); err != nil {
+		return nil, err
+	}
 	if p.dir, err = d.directory(serve); err != nil {
 		return nil, err
 	}
@@ -57,7 +61,7 @@ func (d *Daemon) fill(p *plan, config *profile.Config) error {
 		return err
 	}
 	for _, name := range config.Names() {
-		selected, err := profile.Select(name, config.Path, nil, d.Getenv)
+		selected, err := config.Served(p.serve, name, d.Getenv)
 		if err != nil {
 			if p.mentions(name) || len(p.serve.Profiles) == 0 {
 				return err
@@ -82,7 +86,7 @@ func (d *Daemon) add(p *plan, selected *profile.Selected, outlets []*outlet) err
 	fail := func(format string, args ...any) error {
 		return &profile.Error{File: p.path, Path: "profiles." + name, Message: fmt.Sprintf(format, args...)}
 	}
-	door := slices.Contains(p.serve.Profiles, name) || len(p.serve.Profiles) == 0 && selected.AWS != nil
+	door := slices.Contains(p.serve.Profiles, name) || len(p.serve.Profiles) == 0 && selected.AWS != nil && !d.ProxyOnly
 	switch {
 	case !door && !p.mentions(name):
 		return nil
@@ -103,13 +107,15 @@ func (d *Daemon) add(p *plan, selected *profile.Selected, outlets []*outlet) err
 			return fail("names no role, and has no credentials for %s", o.path())
 		}
 	}
-	if built.Exchanger == nil && (door || p.isInstance(name)) {
+	if built.Exchanger == nil && (door || p.isInstance(name) || p.adds(name, true)) {
 		return fail("names no role: add aws: { role_arn: … }")
 	}
 	if door {
 		p.doors = append(p.doors, name)
 	}
-	p.keepers[name] = newKeeper(selected, built, d.remembering(selected), outlets)
+	k := newKeeper(selected, built, d.remembering(selected), outlets)
+	k.serveProxies(p.adds(name, false), p.margin(name))
+	p.keepers[name] = k
 	p.order = append(p.order, name)
 	return nil
 }
@@ -128,7 +134,7 @@ func (d *Daemon) remembering(selected *profile.Selected) profile.Memory {
 
 // mentions reports whether anything but the container endpoint is about a profile.
 func (p *plan) mentions(name string) bool {
-	return slices.Contains(p.serve.Profiles, name) || p.isInstance(name) || p.isPods(name) ||
+	return slices.Contains(p.serve.Profiles, name) || p.isInstance(name) || p.isPods(name) || p.adds(name, true) || p.adds(name, false) ||
 		slices.ContainsFunc(p.serve.Files, func(f profile.Delivery) bool { return f.Profile == name })
 }
 
@@ -200,6 +206,9 @@ func groupID(name string) (int, error) {
 
 // directory is where the socket and the tokens are.
 func (d *Daemon) directory(serve *profile.Serve) (string, error) {
+	if d.ProxyOnly {
+		return "", nil
+	}
 	dir := serve.Directory
 	if runtime := d.Getenv("RUNTIME_DIRECTORY"); dir == "" && runtime != "" {
 		dir = filepath.SplitList(runtime)[0]
