@@ -37,24 +37,33 @@ func (p *program) wantsFlags(name string) bool {
 	return slices.Contains(p.args, name) // help NAME, __complete NAME
 }
 
-// addTo registers the flags with which a profile is picked, changed or made.
+// addTo registers the flags with which a profile is picked, changed or made, and of the
+// daemon that may have it.
 func (c *choice) addTo(cmd *cobra.Command) {
+	c.addProfile(cmd)
+	c.flags.StringVar(&c.socket, "socket", c.getenv("KEYLESS_SOCKET"), "ask the daemon at this `path` instead; $KEYLESS_SOCKET if set")
+}
+
+func (c *choice) addProfile(cmd *cobra.Command) {
 	c.flags = cmd.Flags()
 	c.addConfig(cmd)
-	c.flags.StringVar(&c.socket, "socket", c.getenv("KEYLESS_SOCKET"), "ask the daemon at this `path` instead; $KEYLESS_SOCKET if set")
 	c.flags.BoolVar(&c.noCache, "no-cache", false, "ask the far sides now and remember nothing")
 	c.settings = profile.Settings()
-	for _, s := range c.settings {
+	addSettings(c.flags, c.settings)
+	cmd.ValidArgsFunction = c.complete
+}
+
+func addSettings(flags *pflag.FlagSet, settings []profile.Setting) {
+	for _, s := range settings {
 		switch {
 		case s.Bool:
-			c.flags.Bool(s.Flag, false, s.Doc)
+			flags.Bool(s.Flag, false, s.Doc)
 		case s.List:
-			c.flags.StringArray(s.Flag, nil, s.Doc+" May be repeated.")
+			flags.StringArray(s.Flag, nil, s.Doc+" May be repeated.")
 		default:
-			c.flags.String(s.Flag, "", s.Doc)
+			flags.String(s.Flag, "", s.Doc)
 		}
 	}
-	cmd.ValidArgsFunction = c.complete
 }
 
 // addConfig registers the flag that names the configuration file.
@@ -74,13 +83,16 @@ func (c *choice) daemon() *daemon.Client {
 	return &daemon.Client{Socket: socket}
 }
 
-// given are the settings that the command line names.
-func (c *choice) given() []profile.Given {
+// given are the settings of the profile that the command line names.
+func (c *choice) given() []profile.Given { return c.among(c.settings) }
+
+// among are those of settings that the command line names.
+func (c *choice) among(settings []profile.Setting) []profile.Given {
 	var all []profile.Given
 	if c.flags == nil { // there are none on the command line
 		return nil
 	}
-	for _, s := range c.settings {
+	for _, s := range settings {
 		flag := c.flags.Lookup(s.Flag)
 		if !flag.Changed {
 			continue

@@ -183,7 +183,7 @@ func (g *playground) variables() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	variables := append(host,
+	variables := append(append(host, g.receivers()...),
 		"KEYLESS_CONFIG="+g.path("keyless.yaml"),
 		"KEYLESS_CACHE_DIR="+g.path("cache"),
 		"AWS_CONFIG_FILE="+g.path("aws-config"),

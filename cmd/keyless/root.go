@@ -17,6 +17,8 @@ func newRoot(p *program) *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.InitDefaultHelpFlag()
+	root.Flags().Lookup("help").Hidden = true // the last line names it, and the commands are to fit on one screen
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newDemo(p),
@@ -24,8 +26,10 @@ func newRoot(p *program) *cobra.Command {
 		newCredentialProcess(p),
 		newExec(p),
 		newServe(p),
+		newProxy(p),
 		newStatus(p),
 		newCache(p),
+		newConvert(p),
 		newSandbox(p),
 		newVersion(p),
 	)

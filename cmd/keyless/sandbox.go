@@ -25,6 +25,7 @@ type stage struct {
 	dir      string
 	host     string
 	faults   []string
+	forward  string
 	verbose  bool
 	isolated bool
 }
@@ -33,19 +34,21 @@ func newSandbox(p *program) *cobra.Command {
 	var st stage
 	cmd := &cobra.Command{
 		Use:   "sandbox",
-		Short: "Play both clouds offline: Entra, instance metadata, STS and S3 on loopback",
-		Long: "Play Entra ID, the instance metadata service, AWS STS and S3 on loopback until\n" +
-			"interrupted. A folder gets the files that lead programs there: env for the shell,\n" +
-			"keyless.yaml, an AWS configuration, the certificates.",
+		Short: "Play both clouds offline: Entra, instance metadata, STS, S3, logs and metrics on loopback",
+		Long: "Play Entra ID, the instance metadata service, AWS STS and S3, and what takes logs and\n" +
+			"metrics in Azure Monitor and AWS, on loopback until interrupted. A folder gets the\n" +
+			"files that lead programs there: env for the shell, keyless.yaml, an AWS configuration,\n" +
+			"the certificates.",
 		Example: "  keyless sandbox --dir sandbox &\n  . sandbox/env\n  keyless credential-process vm",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.sandbox(cmd.Context(), st) },
 	}
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&st.listen, "listen", anywhere, "loopback `address`; with a port other than 0 the twelve ports from there on are used")
+	flags.StringVar(&st.listen, "listen", anywhere, "loopback `address`; with a port other than 0 the eighteen ports from there on are used")
 	flags.StringVar(&st.dir, "dir", "", "`folder` to make and write the files to; a temporary one if not set, removed at the end")
 	flags.StringVar(&st.host, "host", string(sandbox.HostVM), "`kind` of host that the programs are on: "+hostNames())
-	flags.StringArrayVar(&st.faults, "fault", nil, "break a far side, for example 'sts: {status: 503, times: 2}'; hops "+hopNames()+"; fields delay, reset, status, code, body, retry_after, truncate, times, skew. May be repeated.")
+	flags.StringArrayVar(&st.faults, "fault", nil, "break a far side, for example 'sts: {status: 503, times: 2}'; hops "+hopNames()+"; fields delay, reset, status, code, body, retry_after, truncate, times, for, skew. May be repeated.")
+	flags.StringVar(&st.forward, "forward-remote-write", "", "`URL` of a Prometheus on loopback that gets the metrics that were let in, for example http://127.0.0.1:9090/api/v1/write")
 	flags.BoolVar(&st.verbose, "verbose", false, "log every request to stderr")
 	cmd.AddCommand(newSandboxExec(p, &st))
 	return cmd
@@ -86,6 +89,20 @@ func hostKind(st stage) (sandbox.HostKind, error) {
 	return kind, nil
 }
 
+// receivers are the addresses of what takes logs and metrics, for programs that are told
+// theirs.
+func (g *playground) receivers() []string {
+	logs, metrics, amp := g.URL(sandbox.DCE), g.URL(sandbox.Workspace), g.URL(sandbox.AMP)
+	if g.isolated {
+		logs, metrics, amp = "https://demo-a1b2.westeurope-1.ingest.monitor.azure.com", "https://demo-a1b2.westeurope-1.metrics.ingest.monitor.azure.com", "https://aps-workspaces.us-east-1.amazonaws.com"
+	}
+	return []string{
+		"KEYLESS_SANDBOX_LOGS_URL=" + logs + "/dataCollectionRules/" + sandbox.DemoRuleID + "/streams/" + sandbox.DemoStream + "?api-version=2023-01-01",
+		"KEYLESS_SANDBOX_AZURE_METRICS_URL=" + metrics + "/dataCollectionRules/" + sandbox.DemoMetricsRuleID + "/streams/" + sandbox.MetricsStream + "/api/v1/write?api-version=2023-04-24",
+		"KEYLESS_SANDBOX_AWS_METRICS_URL=" + amp + "/workspaces/" + sandbox.DemoWorkspaceID + "/api/v1/remote_write",
+	}
+}
+
 // untilInterrupted is for commands that have something to clear away at their end.
 // The others just end: nothing they write is ever half done.
 func untilInterrupted(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -110,7 +127,7 @@ func (p *program) play(st stage) (*playground, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	opts := sandbox.Options{}
+	opts := sandbox.Options{Forward: st.forward}
 	if st.verbose {
 		opts.Logger = slog.New(slog.NewTextHandler(p.stderr, nil))
 	}
@@ -120,10 +137,12 @@ func (p *program) play(st stage) (*playground, error) {
 	}
 	g := &playground{dir: dir, host: host, isolated: st.isolated}
 	err = g.open(st.listen, opts)
-	if errors.Is(err, os.ErrExist) {
+	switch {
+	case errors.Is(err, os.ErrExist):
 		return nil, usageError{fmt.Errorf("--dir %s exists already", dir)}
-	}
-	if err != nil {
+	case errors.Is(err, sandbox.ErrNotLoopback):
+		return nil, errors.Join(usageError{err}, g.remove())
+	case err != nil:
 		return nil, errors.Join(err, g.remove())
 	}
 	for _, text := range st.faults {
@@ -156,6 +175,7 @@ type faultFlag struct {
 	RetryAfter time.Duration `yaml:"retry_after"`
 	Truncate   bool          `yaml:"truncate"`
 	Times      int           `yaml:"times"`
+	For        time.Duration `yaml:"for"`
 	Skew       time.Duration `yaml:"skew"`
 }
 
@@ -177,7 +197,7 @@ func (g *playground) breakHop(text string) error {
 		if f != (faultFlag{}) {
 			g.SetFault(hop, sandbox.Fault{
 				Status: f.Status, Code: f.Code, Delay: f.Delay, Body: f.Body, Reset: f.Reset,
-				RetryAfter: f.RetryAfter, Truncate: f.Truncate, Times: f.Times,
+				RetryAfter: f.RetryAfter, Truncate: f.Truncate, Times: f.Times, For: f.For,
 			})
 		}
 	}
