@@ -12,7 +12,7 @@ OUT ?= bin/keyless
 export FUZZTIME
 
 .PHONY: help demo test test-unit test-all interop lint fmt fuzz docs build clean tools parts
-.PHONY: bench bench-start bench-cold bench-callers bench-crowd bench-cache bench-sources bench-daemon
+.PHONY: bench bench-start bench-cold bench-callers bench-crowd bench-cache bench-sources bench-daemon bench-proxy
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -67,11 +67,14 @@ bench-sources: ## only: every source against azidentity: requests, waits, outage
 bench-daemon: ## only: the daemon's answers against nginx, its memory, and its answers in an outage
 	@scripts/bench.sh daemon
 
+bench-proxy: ## only: the proxy against nginx, ReverseProxy and what the sidecars do
+	@scripts/bench.sh proxy
+
 docs: ## regenerate the generated docs (CHECK=1: fail if that changes a file)
 	@scripts/docs.sh
 
-build: ## the stripped program in bin/keyless, without HTTP/2 (docs/adr/0010)
-	@CGO_ENABLED=0 go build -tags nethttpomithttp2 -trimpath -ldflags '-s -w' -o $(OUT) ./cmd/keyless
+build: ## the stripped program in bin/keyless
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(OUT) ./cmd/keyless
 
 tools: ## install the pinned linters into .tools/bin
 	@scripts/parts.sh linters

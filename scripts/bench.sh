@@ -11,16 +11,16 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 bin=$root/bench/out/bin
 
-build() { # DIR PACKAGE…: static, stripped and without HTTP/2, all contestants alike
-	(cd "$1" && CGO_ENABLED=0 go build -tags nethttpomithttp2 -trimpath -buildvcs=false -ldflags '-s -w' -o "$bin/" "${@:2}")
+build() { # DIR PACKAGE…: static and stripped, all contestants alike
+	(cd "$1" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$bin/" "${@:2}")
 }
 
 flags=(-bin "$bin" -venv "$root/.tools/venv")
 [[ ${CHECK:-} == 1 ]] && flags+=(-strict)
 
 case ${1:-all} in
-all) flags+=(-report "$root/bench/RESULTS.md") && set -- start cold callers crowd cache sources daemon ;;
-smoke) flags+=(-scale 0.01 -benchtime 1ms) && set -- start cold callers crowd cache sources daemon ;;
+all) flags+=(-report "$root/bench/RESULTS.md") && set -- start cold callers crowd cache sources daemon proxy ;;
+smoke) flags+=(-scale 0.01 -benchtime 1ms) && set -- start cold callers crowd cache sources daemon proxy ;;
 esac
 
 mkdir -p "$bin"
