@@ -5,10 +5,10 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 readonly module=github.com/keyless-id/keyless
-readonly rooms=(entra azhost pipelines awshost awssts awssdk azsdk delivery profile trust sandbox cmd/keyless
+readonly rooms=(convert internal/yamltree entra azhost pipelines awshost awssts awssdk azsdk delivery profile trust sandbox cmd/keyless
 	internal/sigv4 internal/refresh internal/wire internal/filecache internal/jwtpeek internal/warm
 	internal/hop internal/command internal/isolation internal/peer delivery/endpoint daemon
-	internal/atomicfile internal/podtoken internal/newcomer transport)
+	internal/atomicfile internal/podtoken internal/newcomer transport authproxy)
 
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
@@ -49,6 +49,10 @@ expect() { # allowed|refused ROOM IMPORT
 
 expect refused . awssts
 expect allowed daemon profile
+expect allowed daemon authproxy
+expect allowed daemon transport
+expect allowed profile authproxy
+expect refused profile transport
 expect allowed daemon delivery/endpoint
 expect refused daemon awssts
 expect refused daemon sandbox
@@ -66,6 +70,12 @@ expect refused entra sandbox
 expect allowed entra internal/wire
 expect refused awssts entra
 expect allowed azhost entra
+expect allowed convert profile
+expect allowed convert authproxy
+expect allowed convert internal/yamltree
+expect refused convert daemon
+expect refused convert internal/wire
+expect refused profile convert
 expect refused pipelines entra
 expect refused pipelines awssts
 expect allowed pipelines internal/hop
@@ -78,6 +88,8 @@ expect refused trust keyless
 expect refused sandbox keyless
 expect refused sandbox internal/wire
 expect allowed sandbox trust
+expect refused sandbox google.golang.org/protobuf/encoding/protowire
+expect refused sandbox github.com/golang/snappy
 expect refused internal/wire keyless
 expect refused internal/newcomer keyless
 expect allowed internal/hop keyless
@@ -103,7 +115,15 @@ expect refused azsdk github.com/Azure/azure-sdk-for-go/sdk/azidentity
 expect refused azsdk entra
 expect allowed transport keyless
 expect allowed transport internal/wire
-expect allowed transport github.com/aws/aws-sdk-go-v2/aws/signer/v4
+expect refused transport github.com/aws/aws-sdk-go-v2/aws/signer/v4
+expect refused transport authproxy
+expect allowed authproxy transport
+expect allowed authproxy keyless
+expect allowed authproxy internal/wire
+expect refused authproxy delivery
+expect refused authproxy profile
+expect refused authproxy daemon
+expect refused authproxy github.com/aws/aws-sdk-go-v2/aws/signer/v4
 expect refused transport github.com/aws/aws-sdk-go-v2/config
 expect refused transport github.com/Azure/azure-sdk-for-go/sdk/azcore
 expect refused transport entra
@@ -112,7 +132,7 @@ expect allowed cmd/keyless profile
 
 # depguard sees direct imports only; the linker sees the rest.
 linked=$(go list -deps ./cmd/keyless |
-	grep -E '^github.com/(aws/aws-sdk-go-v2/(config|service|credentials)|Azure|AzureAD|prometheus)' || true)
+	grep -E '^(github.com/(aws/|Azure|AzureAD|prometheus|golang/snappy)|google.golang.org/protobuf)' || true)
 if [[ -n $linked ]]; then
 	echo "floor plan: cmd/keyless links:" "$linked" >&2
 	failures=$((failures + 1))

@@ -65,6 +65,28 @@ from_apt() { # TEST-COMMAND PACKAGE…
 	apt_install "$@" && bash -c "$test"
 }
 
+# unpacked DIR PACKAGE…: what is in Debian's packages, below DIR. Nothing is installed: a
+# server would be started, and one system log takes the place of another.
+unpacked() {
+	local dir=$1 to
+	shift
+	command -v apt-get >/dev/null || { echo "no apt-get on this machine" && return 1; }
+	to=$(mktemp -d) && chmod 755 "$to"
+	(cd "$to" && { apt-get download "$@" || { as_root apt-get update && apt-get download "$@"; }; }) || return
+	rm -rf "$dir" && mkdir -p "$dir"
+	for package in "$to"/*.deb; do dpkg-deb -x "$package" "$dir" || return; done
+	rm -rf "$to"
+}
+
+# with_libraries DIR PACKAGE…: unpacked, with the libraries that the packages name, which
+# are called otherwise in another release. The C library stays the machine's.
+with_libraries() {
+	local dir=$1
+	shift
+	# shellcheck disable=SC2046 # one word each
+	unpacked "$dir" "$@" $(apt-cache depends "$@" | awk '/Depends: lib/ && $NF != "libc6" && $NF !~ /</ { print $NF }' | sort -u)
+}
+
 # go_tool PACKAGE: builds a tool that tools/go.mod pins. Flags and workspaces of
 # the caller do not reach it.
 go_tool() { env GOFLAGS=-buildvcs=false GOWORK=off GOBIN="$root/.tools/bin" go -C tools install "$1"; }
@@ -72,6 +94,13 @@ go_tool() { env GOFLAGS=-buildvcs=false GOWORK=off GOBIN="$root/.tools/bin" go -
 minio() {
 	env GOFLAGS=-buildvcs=false GOWORK=off CGO_ENABLED=0 GOBIN="$root/.tools/bin" \
 		go install -trimpath -ldflags '-s -w' "github.com/minio/minio@$minio_version"
+}
+
+# reference: the Prometheus that interop/reference/go.mod pins. Without service discovery,
+# which no test needs, it takes a quarter of the time.
+reference() {
+	env GOFLAGS=-buildvcs=false GOWORK=off CGO_ENABLED=0 go -C interop/reference build -trimpath -tags remove_all_sd \
+		-ldflags '-s -w' -o "$root/.tools/bin/prometheus-current" github.com/prometheus/prometheus/cmd/prometheus
 }
 
 # venv DIR REQUIREMENTS: a virtual environment with exactly the pinned packages.
@@ -126,6 +155,9 @@ for word in "$@"; do
 		part npm-aws "$(key interop/js/package.json interop/js/package-lock.json)" .tools/js/node_modules/@aws-sdk javascript interop/js
 		part debian-aws-cli - "" from_apt 'test -x /usr/bin/aws' awscli
 		part debian-boto3 - "" from_apt '/usr/bin/python3 -c "import boto3"' python3-boto3
+		part debian-prometheus 1 .tools/debian/prometheus/usr/bin/prometheus unpacked .tools/debian/prometheus prometheus
+		part debian-syslog-ng 2 .tools/debian/syslog-ng/usr/sbin/syslog-ng \
+			with_libraries .tools/debian/syslog-ng syslog-ng-core syslog-ng-mod-http
 		part jq - "" from_apt 'command -v jq' jq
 		part curl - "" from_apt 'command -v curl' curl
 		;;
@@ -135,6 +167,7 @@ for word in "$@"; do
 		part debian-chromium - "" from_apt 'test -x /usr/bin/chromium' chromium
 		part nodejs - "" from_apt 'command -v node && command -v npm' nodejs npm
 		part playwright-core "$(key interop/page/package.json interop/page/package-lock.json)" .tools/page/node_modules/playwright-core playwright
+		part prometheus-current "$(go env GOVERSION):$(key interop/reference/go.mod interop/reference/go.sum)" .tools/bin/prometheus-current reference
 		;;
 	*) echo "parts.sh: no part $word" >&2 && exit 2 ;;
 	esac
