@@ -161,14 +161,18 @@ func (d *served) role(clients int) (load, error) {
 	return load{d.instance, fmt.Appendf(nil, "GET /latest/meta-data/iam/security-credentials/app HTTP/1.1\r\nHost: %s\r\nX-aws-ec2-metadata-token: %s\r\n\r\n", d.instance, session), clients}, err
 }
 
+// nginxHead begins a configuration: one worker, no log of requests, files in the folder that
+// is the first argument.
+const nginxHead = "user root root; daemon off; master_process off; worker_processes 1; pid %[1]s/nginx.pid; error_log %[1]s/nginx.log; events { worker_connections 512; }\n" +
+	"http { client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e; access_log off; keepalive_requests 100000000;\n"
+
 // nginx starts one that answers with so many bytes.
 func nginx(ctx context.Context, dir string, length int) (address string, command *exec.Cmd, err error) {
 	if address, err = freeAddress(); err != nil {
 		return "", nil, err
 	}
 	config := filepath.Join(dir, "nginx.conf")
-	text := fmt.Sprintf("user root root; daemon off; master_process off; worker_processes 1; pid %[1]s/nginx.pid; error_log %[1]s/nginx.log; events { worker_connections 512; }\n"+
-		"http { client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e; access_log off; keepalive_requests 100000000; server { listen %[2]s; location / { default_type application/json; return 200 '%[3]s'; } } }\n", dir, address, strings.Repeat("x", length))
+	text := fmt.Sprintf(nginxHead+"server { listen %[2]s; location / { default_type application/json; return 200 '%[3]s'; } } }\n", dir, address, strings.Repeat("x", length))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return "", nil, err
 	}

@@ -85,7 +85,7 @@ func readAnswer(r *bufio.Reader) error {
 	if err != nil {
 		return err
 	}
-	if !bytes.HasPrefix(status, []byte("HTTP/1.1 200")) {
+	if !bytes.HasPrefix(status, []byte("HTTP/1.1 20")) {
 		return fmt.Errorf("%q", status)
 	}
 	length := 0

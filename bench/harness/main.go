@@ -1,7 +1,7 @@
 // Command harness runs the contestants in turn, in one interleaved run, so that
 // whatever else the machine does hits all of them alike, and writes the ratios.
 //
-//	harness [-rounds N] [-bin DIR] [-out DIR] start|cold|callers|crowd|cache|sources|daemon…
+//	harness [-rounds N] [-bin DIR] [-out DIR] start|cold|callers|crowd|cache|sources|daemon|proxy…
 package main
 
 import (
@@ -45,6 +45,7 @@ var scenarios = map[string]scenario{
 	"cache":   cache,
 	"sources": sources,
 	"daemon":  endpoint,
+	"proxy":   proxies,
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
