@@ -199,6 +199,7 @@ func (d *Daemon) proxy(g *generation, o *outbound) http.Handler {
 	hosts := o.hosts()
 	guarded := endpoint.Guard{
 		Hosts: hosts, UIDs: o.uids, Audit: d.Audit, Next: agents,
+		Hint:    "users of serve.proxy names who may ask, and requests are for the address as it is configured",
 		Anybody: !o.token.IsZero() || o.PublicHealth || slices.Contains(o.Users, everybody),
 	}
 	public := endpoint.Public{Hosts: hosts, Next: d.operations(g)}

@@ -235,8 +235,8 @@ func TestAClientTokenIsShownOrNothingIsSent(t *testing.T) {
 func TestAProxyIsForProgramsOfThisMachineOnly(t *testing.T) {
 	w, u := sending(t, twoRoutes)
 	for name, value := range map[string]string{"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site", "X-Forwarded-For": "192.0.2.1", "Via": "1.1 x"} {
-		if status, _ := w.post(t, "/api/v1/write", "x", name, value); status != 403 {
-			t.Errorf("%s: %d", name, status)
+		if status, body := w.post(t, "/api/v1/write", "x", name, value); status != 403 || !strings.Contains(body, "keyless: the request does not come straight from a program on this machine (users of serve.proxy names") {
+			t.Errorf("%s: %d %s", name, status, body)
 		}
 	}
 	request, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+w.imds+"/api/v1/write", strings.NewReader("x"))

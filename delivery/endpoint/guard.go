@@ -20,8 +20,11 @@ type Guard struct {
 	UIDs  []int    // whose programs may ask
 	// Anybody lets every user's programs ask.
 	Anybody bool
-	Audit   *slog.Logger
-	Next    http.Handler
+	// Hint is told with the reason to whoever is refused, at servers that hand out nothing;
+	// empty: only the record has the reason.
+	Hint  string
+	Audit *slog.Logger
+	Next  http.Handler
 }
 
 // ServeHTTP answers what is refused itself.
@@ -29,12 +32,21 @@ func (g Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	harden(w.Header())
 	switch {
 	case !g.isDirect(r):
-		Refuse(w, r, g.Audit, notDirect)
+		g.refuse(w, r, notDirect)
 	case !g.mayAsk(r):
-		Refuse(w, r, g.Audit, "the request comes from another user")
+		g.refuse(w, r, "the request comes from another user")
 	default:
 		g.Next.ServeHTTP(w, r)
 	}
+}
+
+func (g Guard) refuse(w http.ResponseWriter, r *http.Request, why string) {
+	if g.Hint == "" {
+		Refuse(w, r, g.Audit, why)
+		return
+	}
+	refused(g.Audit, r, why, http.StatusForbidden)
+	writeError(w, http.StatusForbidden, "AccessDenied", "keyless: "+why+" ("+g.Hint+")")
 }
 
 // isDirect reports whether the request comes from this machine, and neither from a
