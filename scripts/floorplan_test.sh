@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 readonly module=github.com/keyless-id/keyless
-readonly rooms=(convert internal/yamltree entra azhost pipelines awshost awssts awssdk azsdk delivery profile trust sandbox cmd/keyless
+readonly rooms=(audit convert internal/yamltree entra azhost pipelines awshost awssts awssdk azsdk delivery profile trust sandbox cmd/keyless
 	internal/sigv4 internal/refresh internal/wire internal/filecache internal/jwtpeek internal/warm
 	internal/hop internal/command internal/isolation internal/peer delivery/endpoint daemon
 	internal/atomicfile internal/podtoken internal/newcomer transport authproxy)
@@ -85,6 +85,12 @@ expect refused awshost sandbox
 expect refused awssts awshost
 expect refused delivery profile
 expect refused trust keyless
+expect refused trust audit
+expect allowed audit trust
+expect allowed audit awssts
+expect refused audit internal/wire
+expect refused audit profile
+expect refused sandbox audit
 expect refused sandbox keyless
 expect refused sandbox internal/wire
 expect allowed sandbox trust

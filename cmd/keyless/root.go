@@ -29,6 +29,7 @@ func newRoot(p *program) *cobra.Command {
 		newProxy(p),
 		newStatus(p),
 		newCache(p),
+		newAudit(p),
 		newConvert(p),
 		newSandbox(p),
 		newVersion(p),
