@@ -67,7 +67,7 @@ func entraSubject(subject string) bool {
 // entraRules judge what only Entra ID has.
 func (e *entry) entraRules() {
 	version := e.issuer.entraVersion()
-	if e.issuer.pin != "sub" {
+	if version == 0 || e.issuer.pin != "sub" {
 		return
 	}
 	for _, l := range e.limits {

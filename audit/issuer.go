@@ -103,7 +103,7 @@ func gitHub(path string) issuer {
 			{claim: "sub", template: "enterprise_id:<tenant>:", anywhere: true},
 			{claim: "sub", template: "job_workflow_ref:<tenant>/<project>/", anywhere: true},
 			{claim: "sub", template: ":job_workflow_ref:<project>@", later: true},
-			{claim: "sub", template: "*/<project>@", later: true},
+			{claim: "sub", template: "@*/<project>@:", later: true}, // a branch could be called b@1, but holds no colon
 			{claim: "repository", template: "<tenant>/<project>"},
 			{claim: "repository_id", template: "<project>"},
 			{claim: "repository_owner_id", template: "<tenant>"},

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -106,6 +107,9 @@ func (c *court) report(id string, at place, why, advice string, change func(*edi
 	if change != nil {
 		f.before, f.after = c.policy, clone(c.policy)
 		change(&edited{&f.after.Statements[at.statement], f.after})
+		if reflect.DeepEqual(f.before, f.after) {
+			f.after = nil
+		}
 	}
 	c.findings = append(c.findings, f)
 }

@@ -30,7 +30,7 @@ func (i *issuer) scope(claim, pattern string) scope {
 	cut := strings.IndexAny(pattern, wildcards)
 	certain, rest := pattern, ""
 	if cut >= 0 {
-		certain, rest = pattern[:cut], pattern[cut:]
+		certain, rest = pattern[:cut], pattern[max(0, cut-1):]
 	}
 	reach := i.widest()
 	for _, f := range i.forms {
@@ -154,7 +154,8 @@ func cutName(text, tail string, whole bool) (string, bool) {
 	return text[:end], end > 0
 }
 
-// behind reports whether the rest of a pattern has the form with a name that is certain.
+// behind reports whether the rest of a pattern, from the last certain character, has the
+// form with a name that is certain.
 func (f form) behind(rest string) bool {
 	literal, after, _ := strings.Cut(f.template, "<project>")
 	for {
@@ -163,7 +164,7 @@ func (f form) behind(rest string) bool {
 			return false
 		}
 		end := strings.IndexAny(tail, wildcards+after)
-		if end > 0 && tail[end] == after[0] || end < 0 && tail != "" && after == ":" {
+		if end > 0 && strings.HasPrefix(tail[end:], after[:1]) && strings.Contains(tail[end:], after[1:]) || end < 0 && tail != "" && after == ":" {
 			return true
 		}
 		rest = tail
@@ -262,5 +263,22 @@ func (i *issuer) word(name string) string {
 
 // stranger returns a value that fits the pattern and belongs to somebody else.
 func stranger(pattern string) string {
-	return strings.NewReplacer("*", "somebody-else", "?", "x").Replace(pattern)
+	var b strings.Builder
+	for i, r := range pattern {
+		switch {
+		case r == '?':
+			b.WriteByte('x')
+		case r == '*' && i > 0 && isName(pattern[i-1]):
+			b.WriteString("-somebody-else")
+		case r == '*':
+			b.WriteString("somebody-else")
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func isName(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }

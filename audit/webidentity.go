@@ -226,21 +226,23 @@ func (e *entry) literalWildcards() {
 			e.dead = true
 		}
 		e.report(wildcardInEquals, e.at(l), why, "write whole values, or StringLike with a wildcard that stays in one "+e.issuer.project, func(s *edited) {
-			move(s.Statement, l.condition, strings.Replace(c.Operator, "StringEquals", "StringLike", 1), c.Key)
-			e.narrowIn(s.Statement, c.Key, l.claim)
+			like := strings.Replace(strings.TrimSuffix(c.Operator, "IgnoreCase"), "StringEquals", "StringLike", 1)
+			move(s.Statement, l.condition, like, c.Key)
+			e.narrowIn(s.Statement, like, l)
 		})
 	}
 }
 
-// narrowIn replaces the values of a key that reach too far.
-func (e *entry) narrowIn(s *trust.Statement, key, claim string) {
+// narrowIn replaces the values of a condition that reach too far.
+func (e *entry) narrowIn(s *trust.Statement, operator string, l limit) {
+	op, _ := trust.ReadOperator(operator)
 	for i, c := range s.Conditions {
-		if !strings.EqualFold(c.Key, key) {
+		if claim, ours := claimOf(c.Key, e.issuer); c.Operator != operator || !ours || claim != l.claim {
 			continue
 		}
-		for k, value := range c.Values {
-			if e.issuer.scope(claim, value) > oneProject {
-				s.Conditions[i].Values[k] = e.issuer.narrow(claim, value)
+		for k, pattern := range e.admitted(op, c) {
+			if e.issuer.scope(l.claim, pattern) > oneProject {
+				s.Conditions[i].Values[k] = e.issuer.narrow(l.claim, pattern)
 			}
 		}
 	}
@@ -316,15 +318,23 @@ func (e *entry) whose() {
 func (e *entry) reach(l limit) scope {
 	reach := oneProject
 	for _, v := range l.values {
-		reach = max(reach, e.issuer.scope(l.claim, v))
+		reach = max(reach, e.valueReach(l.claim, v))
 	}
 	return reach
+}
+
+// valueReach is that of one value; a wildcard that is none reaches nobody.
+func (e *entry) valueReach(claim, value string) scope {
+	if strings.ContainsRune(value, literalStar) {
+		return oneProject
+	}
+	return e.issuer.scope(claim, value)
 }
 
 func (e *entry) tooFar(rule string, l limit, whom string) {
 	var far []string
 	for _, v := range l.values {
-		if e.issuer.scope(l.claim, v) > oneProject {
+		if e.valueReach(l.claim, v) > oneProject {
 			far = append(far, v)
 		}
 	}
@@ -341,12 +351,16 @@ func (e *entry) tooFar(rule string, l limit, whom string) {
 			e.pin(s.Statement)
 			return
 		}
-		e.narrowIn(s.Statement, s.Conditions[l.condition].Key, l.claim)
+		e.narrowIn(s.Statement, s.Conditions[l.condition].Operator, l)
 	})
 }
 
 func (e *entry) closer() string {
-	return fmt.Sprintf("write the %s and the %s out, each up to the character behind it", e.issuer.tenant, e.issuer.project)
+	what := "the " + e.issuer.project
+	if e.issuer.shared && e.issuer.tenant != e.issuer.project {
+		what = "the " + e.issuer.tenant + " and " + what
+	}
+	return "write " + what + " out, up to the character behind"
 }
 
 // pin adds the condition that says who it is.
@@ -359,14 +373,19 @@ func (e *entry) pin(s *trust.Statement) {
 }
 
 // nobodyPinned: no condition says whose token it must be. A negated one says whose it
-// must not be, and a Deny may say as much.
+// must not be; if that is everybody's, nobody gets in.
 func (e *entry) nobodyPinned() {
 	rule, why := noSubject, fmt.Sprintf("no condition on %s: every token of %s fits", e.key(e.issuer.pin), e.issuer.name)
 	for _, c := range e.statement.Conditions {
 		op, _ := trust.ReadOperator(c.Operator)
-		if claim, ours := claimOf(c.Key, e.issuer); ours && claim == e.issuer.pin && op.Negated {
-			rule, why = negatedSubject, fmt.Sprintf("%s %s keeps out %s and lets in all others", c.Operator, c.Key, quoted(c.Values))
+		claim, ours := claimOf(c.Key, e.issuer)
+		if !ours || claim != e.issuer.pin || !op.Negated {
+			continue
 		}
+		if (limit{values: e.admitted(op, c)}).vacuous() {
+			return
+		}
+		rule, why = negatedSubject, fmt.Sprintf("%s %s keeps out %s and lets in all others", c.Operator, c.Key, quoted(c.Values))
 	}
 	if rule == noSubject && e.issuer.builtIn {
 		rule = noAudience
