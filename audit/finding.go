@@ -15,6 +15,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/keyless-id/keyless/trust"
@@ -77,14 +78,29 @@ type Finding struct {
 	Why    string // what the policy says, and who gets in or does not
 	Advice string // what to write instead
 
-	before, after *trust.Policy
+	policy *trust.Policy
+	change func(*edited) // to a copy of the policy; nil: there is no fix
+}
+
+// fixed returns the policy with the change; nil: nothing changes.
+func (f Finding) fixed() *trust.Policy {
+	if f.change == nil {
+		return nil
+	}
+	after := clone(f.policy)
+	f.change(&edited{&after.Statements[f.Statement-1], after})
+	if reflect.DeepEqual(f.policy, after) {
+		return nil
+	}
+	return after
 }
 
 // Fix returns the change to the policy as a unified diff, both sides laid out in the
 // same way; words in capitals are for people to fill in. It is empty where the change is
 // none of a policy's, or depends on what only people know.
 func (f Finding) Fix() string {
-	if f.after == nil {
+	after := f.fixed()
+	if after == nil {
 		return ""
 	}
 	name := f.Role
@@ -94,7 +110,7 @@ func (f Finding) Fix() string {
 	if name == "" {
 		name = "policy"
 	}
-	return diff(name, lines(f.before), lines(f.after))
+	return diff(name, lines(f.policy), lines(after))
 }
 
 func lines(policy *trust.Policy) []string {

@@ -2,7 +2,6 @@ package audit
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -97,19 +96,13 @@ func (c *court) report(id string, at place, why, advice string, change func(*edi
 	f := Finding{
 		Rule: id, Severity: rule.Severity, Title: rule.Title,
 		Statement: at.statement + 1, Sid: c.policy.Statements[at.statement].Sid, Why: why, Advice: advice,
+		policy: c.policy, change: change,
 	}
 	same := func(other Finding) bool {
 		return other.Rule == id && other.Statement == f.Statement && other.Why == why
 	}
 	if slices.ContainsFunc(c.findings, same) {
 		return
-	}
-	if change != nil {
-		f.before, f.after = c.policy, clone(c.policy)
-		change(&edited{&f.after.Statements[at.statement], f.after})
-		if reflect.DeepEqual(f.before, f.after) {
-			f.after = nil
-		}
 	}
 	c.findings = append(c.findings, f)
 }

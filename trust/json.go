@@ -58,7 +58,7 @@ type reader struct {
 }
 
 // errSyntax is made into words by encoding/json, see worded.
-var errSyntax = errors.New("not JSON") //nolint:gochecknoglobals // compared, never changed
+var errSyntax = errors.New("not JSON")
 
 // worded says in one lower-case line what encoding/json says of the same text.
 func (r *reader) worded(err error) error {

@@ -128,7 +128,8 @@ func (p *program) judged(r audit.Report, failOn audit.Severity, asJSON, asSARIF 
 		return err
 	}
 	for _, u := range r.Unjudged {
-		p.warn("not judged: " + strings.Join(slices.DeleteFunc([]string{u.File, u.Role, u.Why}, func(s string) bool { return s == "" }), ": "))
+		parts := slices.DeleteFunc([]string{"not judged", u.File, u.Role, u.Why}, func(s string) bool { return s == "" })
+		p.warn(shown(strings.Join(parts, ": ")))
 	}
 	switch {
 	case r.Worst() >= failOn:
