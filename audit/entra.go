@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/keyless-id/keyless/awssts"
@@ -59,9 +60,27 @@ func (i *issuer) entraVersion() int {
 	return 0
 }
 
-// entraSubject reports whether the tenant could make such a subject.
+// entraSubject reports whether the tenant could make such a subject: an application's object
+// id, a path for an identity that it federates, or for a person 43 characters that differ
+// from application to application ("Access token claims reference").
 func entraSubject(subject string) bool {
-	return isGUID(subject) && subject == strings.ToLower(subject) || strings.HasPrefix(subject, "/eid1/") || strings.ContainsAny(subject, wildcards)
+	switch {
+	case isGUID(subject):
+		return subject == strings.ToLower(subject)
+	case strings.HasPrefix(subject, "/eid1/"), strings.ContainsAny(subject, wildcards):
+		return true
+	}
+	return len(subject) == 43 && !strings.ContainsAny(subject, "./:@ ")
+}
+
+// isClient reports whether the subject is an application's client id, by the audiences that
+// name it: subjects are object ids.
+func (e *entry) isClient(subject string) bool {
+	return isGUID(subject) && slices.ContainsFunc(e.limits, func(l limit) bool {
+		return (l.claim == "aud" || l.claim == "oaud") && slices.ContainsFunc(l.values, func(v string) bool {
+			return strings.EqualFold(strings.TrimPrefix(v, "api://"), subject)
+		})
+	})
 }
 
 // entraRules judge what only Entra ID has.
@@ -98,7 +117,7 @@ func (e *entry) exchangeOfV1(l limit) {
 // audienceOfV2: azp is the client id of the caller, a GUID.
 func (e *entry) audienceOfV2(l limit) {
 	for _, value := range l.values {
-		if isGUID(value) && value != pipelines.ExchangeAudienceID {
+		if isGUID(value) && value != pipelines.ExchangeAudienceID || unfilled(value) {
 			return
 		}
 	}

@@ -60,7 +60,7 @@ func (i *issuer) widest() scope {
 }
 
 // opaque reports whether a text without a known form settles who it is: a whole one does,
-// where subjects have no fixed form, and of an unknown issuer any that is not empty.
+// where subjects have no fixed form, and any that is not empty, where no form is known.
 func (i *issuer) opaque(claim, pattern string) bool {
 	if i.formOf(claim, pattern) {
 		return false
@@ -69,8 +69,8 @@ func (i *issuer) opaque(claim, pattern string) bool {
 	if claim != "sub" {
 		return whole && i.hasForm(claim)
 	}
-	unknown := !i.strict && !i.shared && strings.Trim(pattern, wildcards) != ""
-	return whole && !i.strict || unknown
+	known := i.strict || i.shared && i.hasForm("sub")
+	return whole && !i.strict || !known && strings.Trim(pattern, wildcards) != ""
 }
 
 func (i *issuer) hasForm(claim string) bool {
