@@ -18,6 +18,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/keyless-id/keyless/internal/textdiff"
 	"github.com/keyless-id/keyless/trust"
 )
 
@@ -110,7 +111,7 @@ func (f Finding) Fix() string {
 	if name == "" {
 		name = "policy"
 	}
-	return diff(name, lines(f.policy), lines(after))
+	return textdiff.Unified(name, lines(f.policy), lines(after))
 }
 
 func lines(policy *trust.Policy) []string {

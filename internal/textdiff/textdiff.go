@@ -1,4 +1,5 @@
-package audit
+// Package textdiff shows what changes in a text of few lines.
+package textdiff
 
 import (
 	"fmt"
@@ -8,9 +9,9 @@ import (
 // around is how many unchanged lines a diff shows before and after the change.
 const around = 3
 
-// diff returns one hunk in the unified format, from the first line that differs to the
-// last: a fix changes one statement.
-func diff(name string, before, after []string) string {
+// Unified returns one hunk in the unified format, from the first line that differs to the
+// last; empty: none differs.
+func Unified(name string, before, after []string) string {
 	start := 0
 	for start < min(len(before), len(after)) && before[start] == after[start] {
 		start++
