@@ -346,7 +346,7 @@ func (w *work) makeClientID(ctx context.Context, issuer, id string) error {
 
 func (w *work) makeRole(ctx context.Context) error {
 	wanted := iam.Role{
-		Name: w.roleName(), Path: w.rolePath(), Description: "Trusted by keyless setup " + w.Spec.Name, TrustPolicy: w.trustJSON(),
+		Name: w.roleName(), Path: w.rolePath(), Description: "Trusted by keyless setup " + w.Name, TrustPolicy: w.trustJSON(),
 		MaxSession: w.MaxSession, PermissionsBoundary: w.PermissionsBoundary, Tags: w.tags(),
 	}
 	created, err := w.Amazon.CreateRole(ctx, wanted)

@@ -59,8 +59,8 @@ func (t target) dropRole() []Step {
 		return nil
 	}
 	role := Step{Task: TaskRole, Name: t.State.Role.ARN, Action: Delete}
-	if !tagged(t.State.Role.Tags, t.Spec.Name) {
-		role.Action, role.Why = Keep, "it has no tag "+TagKey+"="+t.Spec.Name+": this set-up has not made it"
+	if !tagged(t.State.Role.Tags, t.Name) {
+		role.Action, role.Why = Keep, "it has no tag "+TagKey+"="+t.Name+": this set-up has not made it"
 		return []Step{role}
 	}
 	var steps []Step

@@ -89,11 +89,12 @@ func Plan(spec Spec, state State) []Step {
 	return append(steps, t.credentials()...)
 }
 
-func keepOr(there bool, otherwise Action) Action {
+// createUnless is for what only has to be there.
+func createUnless(there bool) Action {
 	if there {
 		return Keep
 	}
-	return otherwise
+	return Create
 }
 
 func (t target) application() Step {
@@ -117,18 +118,12 @@ func (t target) application() Step {
 		}
 	}
 	if t.assignable() == "" {
-		step.Action = cmpAction(step.Action, Change)
+		if step.Action == Keep {
+			step.Action = Change
+		}
 		step.Values = append(step.Values, Value{Name: "app role", After: t.appRole().Value})
 	}
 	return step
-}
-
-// cmpAction is the graver of both.
-func cmpAction(a, b Action) Action {
-	if a == Replace {
-		return a
-	}
-	return b
 }
 
 const signInAudience = "AzureADMyOrg"
@@ -156,11 +151,11 @@ func (t target) assignable() string {
 
 func (t target) uri() Step {
 	there := t.App != nil && slices.Contains(t.App.IdentifierURIs, t.audience())
-	return Step{Task: TaskURI, Name: t.audience(), Action: keepOr(there, Create)}
+	return Step{Task: TaskURI, Name: t.audience(), Action: createUnless(there)}
 }
 
 func (t target) identity() Step {
-	return Step{Task: TaskIdentity, Name: t.appName(), Action: keepOr(t.AppIdentity != nil, Create)}
+	return Step{Task: TaskIdentity, Name: t.appName(), Action: createUnless(t.AppIdentity != nil)}
 }
 
 func (t target) appName() string {
@@ -181,7 +176,7 @@ func (t target) require() Step {
 }
 
 func (t target) assign() Step {
-	return Step{Task: TaskAssign, Name: t.Principal.ObjectID, Action: keepOr(t.assignment() != nil, Create), Values: []Value{{Name: "app role", After: t.appRole().Value}}}
+	return Step{Task: TaskAssign, Name: t.Principal.ObjectID, Action: createUnless(t.assignment() != nil), Values: []Value{{Name: "app role", After: t.appRole().Value}}}
 }
 
 // assignment is the workload's own, to whichever role.
@@ -194,7 +189,7 @@ func (t target) assignment() *graph.Assignment {
 }
 
 func (t target) outbound() Step {
-	return Step{Task: TaskOutbound, Name: "account " + t.State.Account, Action: keepOr(t.Outbound != "", Create), Why: "the account issues tokens to roles that may ask for them"}
+	return Step{Task: TaskOutbound, Name: "account " + t.State.Account, Action: createUnless(t.Outbound != ""), Why: "the account issues tokens to roles that may ask for them"}
 }
 
 func (t target) inline() Step {
@@ -215,7 +210,7 @@ func (t target) providers() []Step {
 	var steps []Step
 	for _, l := range t.links() {
 		found, there := t.Providers[l.issuer]
-		step := Step{Task: TaskProvider, Name: l.issuer, Action: keepOr(there, Create), key: l.issuer}
+		step := Step{Task: TaskProvider, Name: l.issuer, Action: createUnless(there), key: l.issuer}
 		if !there {
 			step.Values = []Value{{Name: "client ids", After: strings.Join(l.clientIDs, ", ")}}
 			if len(t.Thumbprints) > 0 {
@@ -253,7 +248,7 @@ func (t target) role() []Step {
 }
 
 func (t target) roleValues() []Value {
-	values := []Value{{Name: "tag", After: TagKey + "=" + t.Spec.Name}}
+	values := []Value{{Name: "tag", After: TagKey + "=" + t.Name}}
 	if t.MaxSession != 0 {
 		values = append(values, Value{Name: "longest session", After: short(t.MaxSession)})
 	}
@@ -275,7 +270,7 @@ func short(d time.Duration) string {
 func (t target) attachments() []Step {
 	var steps []Step
 	for _, arn := range t.Policies {
-		steps = append(steps, Step{Task: TaskAttach, Name: arn, Action: keepOr(slices.Contains(t.Attached, arn), Create), key: arn})
+		steps = append(steps, Step{Task: TaskAttach, Name: arn, Action: createUnless(slices.Contains(t.Attached, arn)), key: arn})
 	}
 	return steps
 }

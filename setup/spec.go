@@ -100,7 +100,7 @@ var (
 	uris       = pattern.Lazy(`^(api|urn|https):[A-Za-z0-9._~:/{}-]{2,200}$`)
 	issuers    = pattern.Lazy(`^https://[A-Za-z0-9._~/-]+$`)
 	kubeNames  = pattern.Lazy(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
-	paths      = pattern.Lazy(`^[^/'"$*?\\{}\x00-\x1f]+/[^/'"$*?\\{}\x00-\x1f]+/[^/'"$*?\\{}\x00-\x1f]+$`)
+	paths      = pattern.Lazy(`^[^/\x60\x27"$*?\\{}\x00-\x1f]+/[^/\x60\x27"$*?\\{}\x00-\x1f]+/[^/\x60\x27"$*?\\{}\x00-\x1f]+$`)
 )
 
 // Validate checks what can be checked without asking anybody.
