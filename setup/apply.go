@@ -240,7 +240,7 @@ func (w *work) makeURI(ctx context.Context) error {
 	all := append(slices.Clone(w.App.IdentifierURIs), w.audience())
 	err := w.update(ctx, graph.Application{IdentifierURIs: all})
 	var refused *keyless.Error
-	if errors.As(err, &refused) && refused.Code == "Request_BadRequest" && w.AppIDURI != "" {
+	if errors.As(err, &refused) && (refused.Code == "Request_BadRequest" || refused.Code == "HostNameNotOnVerifiedDomain") && w.AppIDURI != "" {
 		refused.Hint = "the tenant's app management policy may refuse this App ID URI, or another application has it; api://{appId} is always allowed"
 	}
 	if err == nil {
