@@ -70,7 +70,7 @@ func TestRenderedFilesAreTheGoldenOnes(t *testing.T) {
 					if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 						t.Fatal(err)
 					}
-					if err := os.WriteFile(path, file.Data, file.Mode); err != nil { //nolint:gosec // no secret
+					if err := os.WriteFile(path, file.Data, file.Mode); err != nil {
 						t.Fatal(err)
 					}
 				}
