@@ -107,9 +107,15 @@ func (t target) cfnProvider(l link) object {
 	return object{"Type": "AWS::IAM::OIDCProvider", "Condition": "Create" + l.sid + "Provider", "Properties": properties}
 }
 
+// cfnARN is the provider that the stack makes, and so has to be there first, or the one
+// that is there.
+func cfnARN(l link) object {
+	there := object{"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:oidc-provider/" + trust.ProviderKey(l.issuer)}
+	return object{"Fn::If": []any{"Create" + l.sid + "Provider", object{"Ref": l.sid + "Provider"}, there}}
+}
+
 func (t target) cfnRole() object {
 	var statements []object
-	var after []string
 	for _, l := range t.links() {
 		equals := object{}
 		for _, c := range t.conditions(l) {
@@ -117,10 +123,9 @@ func (t target) cfnRole() object {
 		}
 		statements = append(statements, object{
 			"Sid": l.sid, "Effect": "Allow", "Action": trust.AssumeRoleWithWebIdentity,
-			"Principal": object{"Federated": object{"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:oidc-provider/" + trust.ProviderKey(l.issuer)}},
+			"Principal": object{"Federated": cfnARN(l)},
 			"Condition": object{"StringEquals": equals},
 		})
-		after = append(after, l.sid+"Provider")
 	}
 	properties := object{
 		"RoleName": t.roleName(), "Path": t.rolePath(), "Tags": t.cfnTags(),
@@ -135,5 +140,5 @@ func (t target) cfnRole() object {
 	if len(t.Policies) > 0 {
 		properties["ManagedPolicyArns"] = t.Policies
 	}
-	return object{"Type": "AWS::IAM::Role", "DependsOn": after, "Properties": properties}
+	return object{"Type": "AWS::IAM::Role", "Properties": properties}
 }

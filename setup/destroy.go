@@ -90,20 +90,30 @@ func (t target) dropProviders() []Step {
 		if !there {
 			continue
 		}
-		left := provider.ClientIDs
-		for _, id := range l.clientIDs {
-			if !slices.Contains(provider.ClientIDs, id) {
-				continue
-			}
-			step := Step{Task: TaskClientID, Name: id, Action: Delete, key: l.issuer}
-			if user := t.userOf(l.issuer, id); user != "" {
-				step.Action, step.Why = Keep, user
-			} else {
-				left = slices.DeleteFunc(slices.Clone(left), func(other string) bool { return other == id })
-			}
-			steps = append(steps, step)
+		ids := t.dropClientIDs(l, provider)
+		left := slices.DeleteFunc(slices.Clone(provider.ClientIDs), func(id string) bool {
+			return slices.ContainsFunc(ids, func(s Step) bool { return s.Name == id && s.Action == Delete })
+		})
+		whole := t.dropProvider(l, provider, left)
+		if whole.Action == Keep { // otherwise they go with it
+			steps = append(steps, ids...)
 		}
-		steps = append(steps, t.dropProvider(l, provider, left))
+		steps = append(steps, whole)
+	}
+	return steps
+}
+
+func (t target) dropClientIDs(l link, provider iam.Provider) []Step {
+	var steps []Step
+	for _, id := range l.clientIDs {
+		if !slices.Contains(provider.ClientIDs, id) {
+			continue
+		}
+		step := Step{Task: TaskClientID, Name: id, Action: Delete, key: l.issuer}
+		if user := t.userOf(l.issuer, id); user != "" {
+			step.Action, step.Why = Keep, user
+		}
+		steps = append(steps, step)
 	}
 	return steps
 }

@@ -150,6 +150,9 @@ func resolve(node any, parameters map[string]string) any {
 		if name, ok := v["Ref"].(string); ok && len(v) == 1 {
 			return parameters[name]
 		}
+		if branches, ok := v["Fn::If"].([]any); ok && len(v) == 1 {
+			return resolve(branches[2], parameters) // the provider is there
+		}
 		if text, ok := v["Fn::Sub"].(string); ok && len(v) == 1 {
 			for name, value := range parameters {
 				text = strings.ReplaceAll(text, "${"+name+"}", value)
