@@ -8,10 +8,9 @@ import (
 // the man pages are made as well.
 func newRoot(p *program) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "keyless",
-		Short: "Short-lived cloud credentials from the identity a workload already has",
-		Long: "keyless proves who a workload is to Microsoft Entra ID, trades the proof for\n" +
-			"short-lived AWS credentials, and hands them to programs that know nothing of it.",
+		Use:           "keyless",
+		Short:         "Short-lived cloud credentials from the identity a workload already has",
+		Long:          "Proves who a workload is to Entra ID, and trades that for AWS credentials.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/awshost"
@@ -35,8 +36,11 @@ func (w *wish) clouds(ctx context.Context, spec setup.Spec) (setup.Clouds, error
 		return setup.Clouds{}, err
 	}
 	address, region := iam.Endpoint(who.Partition)
+	if address = firstOf(w.getenv("AWS_ENDPOINT_URL_IAM"), address); address == "" {
+		return setup.Clouds{}, usageError{fmt.Errorf("partition %s: where its IAM is, is not known; set AWS_ENDPOINT_URL_IAM", who.Partition)}
+	}
 	return setup.Clouds{
-		Amazon:    iam.Client{Credentials: login, Endpoint: firstOf(w.getenv("AWS_ENDPOINT_URL_IAM"), address), Region: region},
+		Amazon:    iam.Client{Credentials: login, Endpoint: address, Region: region},
 		Caller:    known(who),
 		Directory: graph.Client{Source: directory, Endpoint: firstOf(w.graphEndpoint, cloud.Graph)},
 		Resources: graph.ARM{Source: resources, Endpoint: firstOf(w.armAddress, cloud.ARM)},
