@@ -303,21 +303,26 @@ func TestListsAreFilteredAndPaged(t *testing.T) {
 		return list
 	}
 	all := []string{"Bob's API", "admin", "aws-federation", "aws-federation-v2", "deploy"}
-	for path, want := range map[string][]string{
-		"/applications":                               all,
-		"/applications?$top=2":                        all,
-		"/applications?$top=1&$select=id,displayName": all,
-		"/applications?$filter=" + url.QueryEscape("displayName eq 'bob''s api'"):                                            {"Bob's API"},
-		"/applications?$filter=" + url.QueryEscape("startswith(displayName,'aws')"):                                          {"aws-federation", "aws-federation-v2"},
-		"/applications?$filter=" + url.QueryEscape("appId eq '"+made.appID+"'"):                                              {"Bob's API"},
-		"/applications?$filter=" + url.QueryEscape("identifierUris/any(x:x eq '"+sandbox.DemoAudience+"')"):                  {"aws-federation"},
-		"/applications?$filter=" + url.QueryEscape("tags/any(t:t eq 'keyless') and displayName eq 'nobody'"):                 nil,
-		"/servicePrincipals?$filter=" + url.QueryEscape("servicePrincipalType eq 'ManagedIdentity'"):                         {"id-demo", "vm-demo"},
-		"/servicePrincipals?$filter=" + url.QueryEscape("alternativeNames/any(n:n eq '"+sandbox.DemoVMResourceID+"')"):       {"vm-demo"},
-		"/servicePrincipals?$filter=" + url.QueryEscape("appRoleAssignmentRequired eq true and startswith(displayName,'a')"): {"aws-federation", "aws-federation-v2"},
+	for _, path := range []string{"/applications", "/applications?$top=2", "/applications?$top=1&$select=id,displayName"} {
+		if got := names(path); !slices.Equal(got, all) {
+			t.Errorf("%s: got %q, want %q", path, got, all)
+		}
+	}
+	for _, row := range []struct {
+		list, filter string
+		want         []string
+	}{
+		{"applications", "displayName eq 'bob''s api'", []string{"Bob's API"}},
+		{"applications", "startswith(displayName,'aws')", []string{"aws-federation", "aws-federation-v2"}},
+		{"applications", "appId eq '" + made.appID + "'", []string{"Bob's API"}},
+		{"applications", "identifierUris/any(x:x eq '" + sandbox.DemoAudience + "')", []string{"aws-federation"}},
+		{"applications", "tags/any(t:t eq 'keyless') and displayName eq 'nobody'", nil},
+		{"servicePrincipals", "servicePrincipalType eq 'ManagedIdentity'", []string{"id-demo", "vm-demo"}},
+		{"servicePrincipals", "alternativeNames/any(n:n eq '" + sandbox.DemoVMResourceID + "')", []string{"vm-demo"}},
+		{"servicePrincipals", "appRoleAssignmentRequired eq true and startswith(displayName,'a')", []string{"aws-federation", "aws-federation-v2"}},
 	} {
-		if got := names(path); !slices.Equal(got, want) {
-			t.Errorf("%s: got %q, want %q", path, got, want)
+		if got := names("/" + row.list + "?$filter=" + url.QueryEscape(row.filter)); !slices.Equal(got, row.want) {
+			t.Errorf("%s: got %q, want %q", row.filter, got, row.want)
 		}
 	}
 	assigned := a.must(t, 200, "GET", "/servicePrincipals(appId='"+sandbox.DemoAPIClientID+"')/appRoleAssignedTo", "")["value"].([]any)
