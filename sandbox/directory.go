@@ -66,6 +66,7 @@ type servicePrincipal struct {
 	managed            bool
 	resourceID         string // of a managed identity
 	assignmentRequired bool
+	disabled           bool
 	tags               []string
 	created            time.Time
 }
@@ -90,7 +91,8 @@ const noRole = "00000000-0000-0000-0000-000000000000"
 // registration is an application with its service principal, as Entra acts on it.
 type registration struct {
 	App
-	roles map[string][]string // values of app roles by the object id of who has them, lower case
+	roles    map[string][]string // values of app roles by the object id of who has them, lower case
+	disabled bool
 }
 
 func newDirectory() *directory {
@@ -212,7 +214,11 @@ func (d *directory) derive() error {
 	}
 	for _, m := range d.identities {
 		if m.ClientID != "" {
-			errs = append(errs, put(d.clients, strings.ToLower(m.ClientID), m.registration()))
+			r := m.registration()
+			if p := d.principals[strings.ToLower(m.ObjectID)]; p != nil {
+				r.disabled = p.disabled
+			}
+			errs = append(errs, put(d.clients, strings.ToLower(m.ClientID), r))
 		}
 	}
 	return errors.Join(errs...)
@@ -225,7 +231,7 @@ func (m *assignedIdentity) registration() *registration {
 }
 
 func (d *directory) registration(a *application, p *servicePrincipal) *registration {
-	r := &registration{roles: map[string][]string{}, App: App{
+	r := &registration{roles: map[string][]string{}, disabled: p.disabled, App: App{
 		Name: a.name, ClientID: a.appID, ObjectID: p.id, TokenVersion: a.version, AssignmentRequired: p.assignmentRequired,
 		Secrets: a.secrets, Certificates: a.certificates, FederatedCredentials: trusted(a.credentials),
 	}}

@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"crypto/sha1"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -18,7 +20,33 @@ func (a *application) show() object {
 		"id": a.id, "appId": a.appID, "displayName": a.name, "createdDateTime": graphTime(a.created), "signInAudience": a.audience,
 		"identifierUris": texts(a.uris), "tags": texts(a.tags), "appRoles": append([]appRole{}, a.roles...),
 		"api": object{"requestedAccessTokenVersion": version}, "publisherDomain": verifiedDomain,
+		"passwordCredentials": a.showSecrets(), "keyCredentials": a.showCertificates(),
 	}
+}
+
+// showSecrets shows that there are secrets, and never one of them.
+func (a *application) showSecrets() []object {
+	list := []object{}
+	for i, secret := range a.secrets {
+		var end any
+		if !secret.Expiry.IsZero() {
+			end = graphTime(secret.Expiry)
+		}
+		list = append(list, object{"keyId": namedGUID("secret", a.appID, fmt.Sprint(i)), "displayName": nil, "endDateTime": end, "secretText": nil})
+	}
+	return list
+}
+
+func (a *application) showCertificates() []object {
+	list := []object{}
+	for _, der := range a.certificates {
+		sum := sha1.Sum(der)
+		list = append(list, object{
+			"keyId": namedGUID("certificate", a.appID, string(der)), "type": "AsymmetricX509Cert", "usage": "Verify",
+			"customKeyIdentifier": strings.ToUpper(hex.EncodeToString(sum[:])), "key": nil,
+		})
+	}
+	return list
 }
 
 // lookUpApplication finds what the path names.
@@ -70,14 +98,25 @@ type applicationBody struct {
 		Mapped  json.RawMessage `json:"acceptMappedClaims"`
 	} `json:"api"`
 
+	Keys      []json.RawMessage `json:"keyCredentials"`
+	Passwords []json.RawMessage `json:"passwordCredentials"`
+
 	Description    json.RawMessage `json:"description"`
 	Notes          json.RawMessage `json:"notes"`
 	Web            json.RawMessage `json:"web"`
+	SPA            json.RawMessage `json:"spa"`
+	PublicClient   json.RawMessage `json:"publicClient"`
+	Fallback       json.RawMessage `json:"isFallbackPublicClient"`
+	DeviceOnly     json.RawMessage `json:"isDeviceOnlyAuthSupported"`
+	Groups         json.RawMessage `json:"groupMembershipClaims"`
 	Access         json.RawMessage `json:"requiredResourceAccess"`
 	OptionalClaims json.RawMessage `json:"optionalClaims"`
 }
 
 func (b *applicationBody) apply(a *application) *telemetryError {
+	if len(b.Keys)+len(b.Passwords) > 0 {
+		return badGraph("The sandbox takes no keyCredentials and no passwordCredentials.")
+	}
 	set(&a.name, b.DisplayName)
 	set(&a.audience, b.SignInAudience)
 	set(&a.uris, b.IdentifierURIs)

@@ -128,6 +128,14 @@ func TestWhatGraphRegistersIsInForceInEntra(t *testing.T) {
 			t.Errorf("version 2: %v", claims)
 		}
 
+		for _, row := range []struct{ principal, want string }{{app.principal, "AADSTS500014"}, {sandbox.DemoAppObjectID, "AADSTS7000112"}} {
+			a.must(t, 204, "PATCH", "/servicePrincipals/"+row.principal, `{"accountEnabled":false}`)
+			if got := c.tokenFor(t, app.uri); !strings.Contains(got.body, row.want) {
+				t.Errorf("disabled: got %d %s, want %s", got.status, got.body, row.want)
+			}
+			a.must(t, 204, "PATCH", "/servicePrincipals/"+row.principal, `{"accountEnabled":true}`)
+		}
+
 		a.must(t, 204, "DELETE", "/servicePrincipals/"+app.principal+"/appRoleAssignedTo/"+given["id"].(string), "")
 		if got := c.tokenFor(t, app.uri); !strings.Contains(got.body, "AADSTS501051") {
 			t.Errorf("after the assignment: %d %s", got.status, got.body)
@@ -324,6 +332,10 @@ func TestListsAreFilteredAndPaged(t *testing.T) {
 		if got := names("/" + row.list + "?$filter=" + url.QueryEscape(row.filter)); !slices.Equal(got, row.want) {
 			t.Errorf("%s: got %q, want %q", row.filter, got, row.want)
 		}
+	}
+	deploy := a.ask(t, "GET", "/applications(appId='"+sandbox.DemoAppClientID+"')", "")
+	if strings.Count(deploy.body, `"secretText":null`) != 1 || strings.Contains(deploy.body, sandbox.DemoAppSecret) {
+		t.Errorf("the secrets of an application: %s", deploy.body)
 	}
 	assigned := a.must(t, 200, "GET", "/servicePrincipals(appId='"+sandbox.DemoAPIClientID+"')/appRoleAssignedTo", "")["value"].([]any)
 	if len(assigned) != 3 || assigned[0].(map[string]any)["principalDisplayName"] == nil {
