@@ -114,7 +114,7 @@ func (d *directory) clone() *directory {
 func (s *Sandbox) directory(t *tenant) *directory { return t.directory.at(s.effective()) }
 
 // firstDirectory is what the world says about the tenant.
-func (t *tenant) firstDirectory() (*directory, error) {
+func (t *tenant) firstDirectory(made time.Time) (*directory, error) {
 	d := newDirectory()
 	for i := range t.Apps {
 		if err := d.addApp(&t.Apps[i]); err != nil {
@@ -125,6 +125,15 @@ func (t *tenant) firstDirectory() (*directory, error) {
 		if err := d.addIdentity(m); err != nil {
 			return nil, fmt.Errorf("identity %q: %w", m.Name, err)
 		}
+	}
+	for _, a := range d.applications {
+		a.created = made
+	}
+	for _, p := range d.principals {
+		p.created = made
+	}
+	for _, a := range d.assignments {
+		a.created = made
 	}
 	return d, d.derive()
 }

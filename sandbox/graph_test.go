@@ -334,7 +334,7 @@ func TestListsAreFilteredAndPaged(t *testing.T) {
 		}
 	}
 	deploy := a.ask(t, "GET", "/applications(appId='"+sandbox.DemoAppClientID+"')", "")
-	if strings.Count(deploy.body, `"secretText":null`) != 1 || strings.Contains(deploy.body, sandbox.DemoAppSecret) {
+	if strings.Count(deploy.body, `"secretText":null`) != 1 || strings.Contains(deploy.body, `"0001-`) || strings.Contains(deploy.body, sandbox.DemoAppSecret) {
 		t.Errorf("the secrets of an application: %s", deploy.body)
 	}
 	assigned := a.must(t, 200, "GET", "/servicePrincipals(appId='"+sandbox.DemoAPIClientID+"')/appRoleAssignedTo", "")["value"].([]any)
