@@ -452,7 +452,7 @@ func TestTheScriptWorksWithTheCLIs(t *testing.T) {
 	}
 	dir := t.TempDir()
 	path := filepath.Join(dir, "setup.sh")
-	if err := os.WriteFile(path, files[0].Data, 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(path, files[0].Data, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	script := `

@@ -24,6 +24,6 @@ for module in "${modules[@]}"; do
 done
 scripts/floorplan_test.sh || status=1
 if [[ -x .tools/bin/shellcheck ]]; then
-	.tools/bin/shellcheck scripts/*.sh bench/contestants/bash/*.sh .ci/run || status=1
+	.tools/bin/shellcheck scripts/*.sh setup/testdata/render/*/commands/*.sh bench/contestants/bash/*.sh .ci/run || status=1
 fi
 exit "$status"
