@@ -53,7 +53,7 @@ func moto(t *testing.T) string {
 	host, port, _ := net.SplitHostPort(address)
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, server, "-H", host, "-p", port)
-	cmd.Env = bareEnvironment(t).list()
+	cmd.Env = bareEnvironment(t).with(environment{"MOTO_IAM_LOAD_MANAGED_POLICIES": "true"}).list()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -75,6 +75,8 @@ func TestMotoTakesWhatSetupSends(t *testing.T) {
 	address := moto(t)
 	env := administrator(t).with(environment{"AWS_ENDPOINT_URL_IAM": address, "AWS_ENDPOINT_URL_STS": address})
 	more := []string{"--policy", "arn:aws:iam::aws:policy/ReadOnlyAccess", "--max-session", "2h", "--role-path", "/teams/"}
+	run(t, env, keyless(t), setupArgs("apply", "deploy", append(more, "--yes")...)...).wantSuccess(t)
+	more = append(more, "--permissions-boundary", "arn:aws:iam::aws:policy/ReadOnlyAccess") // of a role that is there
 	run(t, env, keyless(t), setupArgs("apply", "deploy", append(more, "--yes")...)...).wantSuccess(t)
 	plan := run(t, env, keyless(t), setupArgs("plan", "deploy", append(more, "--json")...)...).wantSuccess(t)
 	if got := parsed(t, plan.stdout)["pending"]; got != 0.0 {

@@ -138,6 +138,8 @@ func (w *work) do(ctx context.Context, step Step) error {
 		return w.makeTrust(ctx)
 	case TaskSession:
 		return w.makeSession(ctx)
+	case TaskBoundary:
+		return w.makeBoundary(ctx)
 	case TaskAttach:
 		return w.makeAttachment(ctx, step.key)
 	case TaskInline:
@@ -387,6 +389,16 @@ func (w *work) makeSession(ctx context.Context) error {
 		return err
 	}
 	role.MaxSession = w.MaxSession
+	w.State.Role = &role
+	return nil
+}
+
+func (w *work) makeBoundary(ctx context.Context) error {
+	role := *w.State.Role
+	if err := w.Amazon.BoundRole(ctx, role.Name, w.PermissionsBoundary); err != nil {
+		return err
+	}
+	role.PermissionsBoundary = w.PermissionsBoundary
 	w.State.Role = &role
 	return nil
 }

@@ -101,6 +101,13 @@ func (w *world) UpdateTrustPolicy(_ context.Context, name string, policy []byte)
 	return w.write("UpdateTrustPolicy %s", name)
 }
 
+func (w *world) BoundRole(_ context.Context, name, policy string) error {
+	role := w.roles[name]
+	role.PermissionsBoundary = policy
+	w.roles[name] = role
+	return w.write("BoundRole %s", policy)
+}
+
 func (w *world) UpdateMaxSession(_ context.Context, name string, longest time.Duration) error {
 	role := w.roles[name]
 	role.MaxSession = longest

@@ -39,6 +39,7 @@ const (
 	TaskRole        Task = "role"
 	TaskTrust       Task = "trust policy"
 	TaskSession     Task = "longest session"
+	TaskBoundary    Task = "permissions boundary"
 	TaskAttach      Task = "attached policy"
 	TaskInline      Task = "inline policy"
 	TaskFederated   Task = "federated credential"
@@ -243,6 +244,13 @@ func (t target) role() []Step {
 	}
 	if t.MaxSession != 0 && t.MaxSession != t.State.Role.MaxSession {
 		steps = append(steps, Step{Task: TaskSession, Name: t.State.Role.Name, Action: Change, Values: []Value{{"longest session", short(t.State.Role.MaxSession), short(t.MaxSession)}}})
+	}
+	if before := t.State.Role.PermissionsBoundary; t.PermissionsBoundary != "" && t.PermissionsBoundary != before {
+		step := Step{Task: TaskBoundary, Name: t.PermissionsBoundary, Action: Create}
+		if before != "" {
+			step.Action, step.Values = Replace, []Value{{string(TaskBoundary), before, t.PermissionsBoundary}}
+		}
+		steps = append(steps, step)
 	}
 	return steps
 }

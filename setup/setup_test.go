@@ -429,3 +429,18 @@ func TestThePlanSaysWhatItChangesOfAnApplicationThatIsThere(t *testing.T) {
 		t.Errorf("somebody's application was changed: %v", err)
 	}
 }
+
+func TestARoleThatIsThereGetsItsBoundAndItsLongestSession(t *testing.T) {
+	const fence = "arn:aws:iam::123456789012:policy/fence"
+	w, spec := newWorld(), machine()
+	applied(t, w, spec)
+	spec.PermissionsBoundary, spec.MaxSession = fence, 2*3600*1e9
+	applied(t, w, spec)
+	if role := w.roles["app"]; role.PermissionsBoundary != fence || role.MaxSession != spec.MaxSession {
+		t.Errorf("role %+v", role)
+	}
+	spec.PermissionsBoundary = fence + "2"
+	if _, err := apply(t, w, spec); err == nil || w.roles["app"].PermissionsBoundary != fence {
+		t.Errorf("another bound was overwritten without consent: %v", err)
+	}
+}

@@ -53,6 +53,7 @@ type Amazon interface {
 	Roles(ctx context.Context) ([]iam.Role, error)
 	CreateRole(ctx context.Context, r iam.Role) (iam.Role, error)
 	UpdateTrustPolicy(ctx context.Context, role string, policy []byte) error
+	BoundRole(ctx context.Context, role, policy string) error
 	UpdateMaxSession(ctx context.Context, role string, longest time.Duration) error
 	DeleteRole(ctx context.Context, role string) error
 	AttachedPolicies(ctx context.Context, role string) ([]string, error)

@@ -22,7 +22,9 @@ func newSetup(p *program) *cobra.Command {
 			"that stands for AWS, the workload assigned to it, the IAM OIDC provider, a role that pins\n" +
 			"audience and subject, and its policies. Or the way back, for a role in AWS that becomes an\n" +
 			"identity in Entra: outbound federation, a policy, and a federated credential.\n\n" +
-			"It uses the logins of az and aws, or a profile of keyless (--as).",
+			"It uses the logins of az and aws, or a profile of keyless (--as). The exit code is 1 if a\n" +
+			"cloud refuses or what is there says something else, 3 if nobody is signed in, and 75 if\n" +
+			"trying again later can help.",
 		Example: "  keyless setup plan vm --managed-identity /subscriptions/…/virtualMachines/vm --role app\n" +
 			"  keyless setup apply vm --managed-identity /subscriptions/…/virtualMachines/vm --role app\n" +
 			"  keyless setup plan deploy --service-connection ID --organization-id ID --issuer both\n" +

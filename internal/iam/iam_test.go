@@ -142,7 +142,8 @@ func TestWhatIsSentIsWhatTheAPIReferenceNames(t *testing.T) {
 		"TagRole RoleName=app Tags.member.1.Key=k": func(ctx context.Context, c iam.Client) error {
 			return c.TagRole(ctx, "app", map[string]string{"k": "v"})
 		},
-		"UpdateRole MaxSessionDuration=7200": func(ctx context.Context, c iam.Client) error { return c.UpdateMaxSession(ctx, "app", 2*time.Hour) },
+		"PutRolePermissionsBoundary RoleName=app PermissionsBoundary=p": func(ctx context.Context, c iam.Client) error { return c.BoundRole(ctx, "app", "p") },
+		"UpdateRole MaxSessionDuration=7200":                            func(ctx context.Context, c iam.Client) error { return c.UpdateMaxSession(ctx, "app", 2*time.Hour) },
 	} {
 		words := strings.Fields(action)
 		f := says(`<CreateOpenIDConnectProviderResponse><CreateOpenIDConnectProviderResult><OpenIDConnectProviderArn>arn</OpenIDConnectProviderArn></CreateOpenIDConnectProviderResult></CreateOpenIDConnectProviderResponse>`)

@@ -190,6 +190,11 @@ func (c Client) UpdateMaxSession(ctx context.Context, role string, longest time.
 	return c.ask(ctx, "UpdateRole", parameters{"RoleName": role, "MaxSessionDuration": strconv.Itoa(int(longest / time.Second))}, nil)
 }
 
+// BoundRole bounds what a role may do by a managed policy.
+func (c Client) BoundRole(ctx context.Context, role, policy string) error {
+	return c.ask(ctx, "PutRolePermissionsBoundary", parameters{"RoleName": role, "PermissionsBoundary": policy}, nil)
+}
+
 // TagRole adds tags to a role.
 func (c Client) TagRole(ctx context.Context, role string, tags map[string]string) error {
 	p := parameters{"RoleName": role}
