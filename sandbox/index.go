@@ -27,12 +27,12 @@ type index struct {
 
 	users map[string]*identity
 	host  Host
+	made  time.Time // when everything in the world was
 }
 
 type tenant struct {
 	*Tenant
-	resources map[string]*App // by App ID URI and client id, lower case
-	clients   map[string]*App // by client id, lower case
+	directory history[*directory]
 }
 
 type account struct {
@@ -46,8 +46,9 @@ type bucket struct {
 }
 
 // newIndex checks the world while it builds the index.
-func newIndex(w World) (*index, error) {
+func newIndex(w World, made time.Time) (*index, error) {
 	x := &index{
+		made:    made,
 		tenants: map[string]*tenant{}, accounts: map[string]*account{},
 		buckets: map[string]*bucket{}, issuers: map[string]*Issuer{}, users: map[string]*identity{},
 		organizations: map[string]*Organization{}, jobs: map[string]*job{},
@@ -92,54 +93,17 @@ func put[V any](m map[string]V, name string, value V) error {
 }
 
 func (x *index) addTenant(data *Tenant) error {
-	t := &tenant{Tenant: data, resources: map[string]*App{}, clients: map[string]*App{}}
+	t := &tenant{Tenant: data}
 	if err := put(x.tenants, strings.ToLower(data.ID), t); err != nil {
 		return err
 	}
 	x.ordered = append(x.ordered, t)
-	for i := range data.Apps {
-		if err := t.addApp(&data.Apps[i]); err != nil {
-			return fmt.Errorf("app %q: %w", data.Apps[i].Name, err)
-		}
-	}
-	seen := map[string]bool{}
-	for _, identity := range data.Identities {
-		if err := errors.Join(put(seen, identity.ObjectID, true), t.addIdentity(identity)); err != nil {
-			return fmt.Errorf("identity %q: %w", identity.Name, err)
-		}
-	}
-	return x.addRules(data)
-}
-
-// addIdentity makes a user-assigned identity a client of the token endpoint, which
-// knows it by nothing but federated credentials.
-func (t *tenant) addIdentity(m ManagedIdentity) error {
-	switch {
-	case m.SystemAssigned && len(m.FederatedCredentials) > 0:
-		return errors.New("a system-assigned identity has no federated credentials")
-	case m.SystemAssigned || m.ClientID == "":
-		return nil
-	}
-	client := &App{Name: m.Name, ClientID: m.ClientID, ObjectID: m.ObjectID, FederatedCredentials: m.FederatedCredentials}
-	return put(t.clients, strings.ToLower(m.ClientID), client)
-}
-
-func (t *tenant) addApp(app *App) error {
-	if app.TokenVersion < 0 || app.TokenVersion > 2 {
-		return fmt.Errorf("token version %d is neither 1 nor 2", app.TokenVersion)
-	}
-	if app.ObjectID == "" {
-		return errors.New("the object id is empty")
-	}
-	id := strings.ToLower(app.ClientID)
-	if err := put(t.clients, id, app); err != nil {
+	first, err := t.firstDirectory(x.made)
+	if err != nil {
 		return err
 	}
-	if app.AppIDURI == "" {
-		return nil
-	}
-	t.resources[id] = app
-	return put(t.resources, resourceKey(app.AppIDURI), app)
+	t.directory.begin(first)
+	return x.addRules(data)
 }
 
 // resourceKey forgives the case and the trailing slash of a resource, as Entra
@@ -158,7 +122,7 @@ func (x *index) addAccount(data *Account) error {
 	if err := put(x.accounts, data.ID, a); err != nil {
 		return err
 	}
-	state, err := a.firstState()
+	state, err := a.firstState(x.made)
 	if err != nil {
 		return err
 	}
@@ -170,17 +134,19 @@ func (x *index) addAccount(data *Account) error {
 }
 
 // firstState is what the world says about the account's IAM.
-func (a *account) firstState() (*iamState, error) {
+func (a *account) firstState(made time.Time) (*iamState, error) {
 	state := newIAMState()
 	state.outbound = a.OutboundIssuer != ""
 	for _, p := range a.Providers {
 		if err := state.addProvider(a, p); err != nil {
 			return nil, fmt.Errorf("provider %q: %w", p.URL, err)
 		}
+		state.providers[trust.ProviderKey(p.URL)].created = made
 	}
 	for _, data := range a.Roles {
 		r, err := a.newRole(data)
 		if err == nil {
+			r.created = made
 			err = put(state.roles, strings.ToLower(r.Name), r)
 		}
 		if err != nil {

@@ -43,6 +43,10 @@ type Options struct {
 	// Manager STS and Entra go on with what was there before. Zero: not at all.
 	Propagation time.Duration
 
+	// Replication is how long after a write Microsoft Graph itself answers with what was
+	// there before: what was created is not found at first.
+	Replication time.Duration
+
 	// Forward is the remote-write address of a Prometheus on loopback that gets every
 	// write that was let in, for example http://127.0.0.1:9090/api/v1/write. Its refusal
 	// is the sandbox's. Empty: nobody gets them.
@@ -94,11 +98,12 @@ func New(w World, opts Options) (*Sandbox, error) {
 	if opts.Forward != "" && !isLoopbackURL(opts.Forward) {
 		return nil, fmt.Errorf("sandbox: forward: %q is %w", opts.Forward, ErrNotLoopback)
 	}
-	index, err := newIndex(w)
+	started := opts.Now()
+	index, err := newIndex(w, started)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	s := &Sandbox{options: opts, index: index, started: opts.Now(), outside: opts.transport(), hops: map[Hop]*hopState{}}
+	s := &Sandbox{options: opts, index: index, started: started, outside: opts.transport(), hops: map[Hop]*hopState{}}
 	s.header, s.arc.dir = randomText(24), opts.ArcTokenDir
 	s.index.defaultHost(w.Host)
 	return s, nil
