@@ -29,6 +29,17 @@ func armDialect() dialect {
 	}, writeMonitorError}
 }
 
+// armFault makes an error of what a test asked for; the code that Resource Manager has for
+// two writes at once comes with its words.
+func armFault(w http.ResponseWriter, f *Fault) {
+	if f.Code != "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity" {
+		armDialect().fault(w, f)
+		return
+	}
+	armDialect().refuse(w, refuse(orStatus(f.Status, http.StatusConflict), f.Code,
+		"Too many Federated Identity Credentials are written concurrently for the managed identity. Concurrent Federated Identity Credentials writes under the same managed identity are not supported."))
+}
+
 // serveARM is as much of Azure Resource Manager as a login and the identities of a host
 // take: "Azure REST API reference".
 func (s *Sandbox) serveARM(w http.ResponseWriter, r *http.Request) {

@@ -171,15 +171,19 @@ func (c *armCall) putCredential() (status int, answer any, refusal *telemetryErr
 	return status, answer, refusal
 }
 
-// store is the writing of a credential. The codes are unverified.
+// store is the writing of a credential. The status of a conflict, and the refusal of too
+// many, are unverified.
 func (m *assignedIdentity) store(k credential) *telemetryError {
+	if k.Issuer == "" || k.Subject == "" || k.Audience == "" {
+		return refuse(http.StatusBadRequest, "", "The request format was unexpected. Federated Identity Credential must specify 'issuer', 'subject' and 'audience'.")
+	}
 	if flaw := k.flaw(); flaw != "" {
 		return refuse(http.StatusBadRequest, "", "%s", flaw)
 	}
-	list, conflict := withCredential(m.credentials, k)
+	list, found := withCredential(m.credentials, k)
 	switch {
-	case conflict != "":
-		return refuse(http.StatusConflict, "", "%s", conflict)
+	case found != noConflict:
+		return refuse(http.StatusConflict, "", "Issuer and subject combination already exists for this Managed Identity.")
 	case len(list) > maxCredentials:
 		return refuse(http.StatusBadRequest, "", "The limit of %d federated identity credentials on a managed identity is reached.", maxCredentials)
 	}

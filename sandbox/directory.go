@@ -317,23 +317,32 @@ func (d *directory) removePrincipal(id string) {
 // most ("Important considerations and restrictions for federated identity credentials").
 const maxCredentials = 20
 
+// conflict is what is in the way of a credential.
+type conflict int
+
+const (
+	noConflict conflict = iota
+	sameName
+	sameSubject // and issuer
+)
+
 // withCredential puts a credential in place of the one with its id, or behind the
-// others. The text says what is in the way.
-func withCredential(list []credential, c credential) ([]credential, string) {
+// others.
+func withCredential(list []credential, c credential) ([]credential, conflict) {
 	at := slices.IndexFunc(list, func(other credential) bool { return other.id == c.id })
 	for i, other := range list {
 		switch {
 		case i == at:
 		case strings.EqualFold(other.Name, c.Name):
-			return nil, fmt.Sprintf("FederatedIdentityCredential with name %s already exists.", c.Name)
+			return nil, sameName
 		case other.Issuer == c.Issuer && other.Subject == c.Subject:
-			return nil, "FederatedIdentityCredential with the same issuer and subject already exists."
+			return nil, sameSubject
 		}
 	}
 	list = slices.Clone(list)
 	if at >= 0 {
 		list[at] = c
-		return list, ""
+		return list, noConflict
 	}
-	return append(list, c), ""
+	return append(list, c), noConflict
 }

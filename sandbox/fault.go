@@ -123,7 +123,7 @@ func (s *Sandbox) writeFault(h Hop, f *Fault, w http.ResponseWriter, r *http.Req
 	case Graph:
 		graphFault(w, f)
 	case ARM:
-		armDialect().fault(w, f)
+		armFault(w, f)
 	case S3:
 		writeS3Error(w, r, s3Fault(f))
 	case DCE, Workspace:

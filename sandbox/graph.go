@@ -186,8 +186,9 @@ type object = map[string]any
 
 // show answers with one entity.
 func (c *graphCall) show(status int, entity object) (int, any, *telemetryError) {
-	entity["@odata.context"] = c.context() + "/$entity"
-	return status, entity, nil
+	answer := chosen([]object{entity}, c.request.URL.Query().Get("$select"))[0]
+	answer["@odata.context"] = c.context() + "/$entity"
+	return status, answer, nil
 }
 
 func (c *graphCall) context() string {
@@ -204,6 +205,11 @@ const (
 // order of their ids.
 func (c *graphCall) list(all []object) (int, any, *telemetryError) {
 	query := c.request.URL.Query()
+	for _, option := range []string{"$search", "$orderby", "$expand"} {
+		if query.Has(option) {
+			return 0, nil, refuse(http.StatusBadRequest, "Request_UnsupportedQuery", "The sandbox does not play %s.", option)
+		}
+	}
 	wanted, err := parseFilter(query.Get("$filter"))
 	if err != nil {
 		return 0, nil, refuse(http.StatusBadRequest, "BadRequest", "Invalid filter clause: %v", err)

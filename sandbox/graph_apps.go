@@ -182,7 +182,7 @@ func (c *graphCall) check(d *directory, a *application) *telemetryError {
 
 // checkURI is the default policy of tenants made since 2022: an App ID URI has the
 // application's or the tenant's id or a verified domain in it ("Restrictions on identifier
-// URIs of Microsoft Entra applications"). Code and wording are unverified.
+// URIs of Microsoft Entra applications").
 func (c *graphCall) checkURI(d *directory, a *application, uri string) *telemetryError {
 	scheme, rest, found := strings.Cut(uri, ":")
 	if !found || scheme == "" || rest == "" || strings.HasSuffix(uri, "/") || strings.ContainsAny(uri, " \t\r\n") {
@@ -201,7 +201,7 @@ func (c *graphCall) checkURI(d *directory, a *application, uri string) *telemetr
 			return nil
 		}
 	}
-	return refuse(http.StatusBadRequest, "HostNameNotOnVerifiedDomain", "Values of identifierUris property must use a verified domain of the organization or its subdomain, or contain the tenant ID or the app ID: '%s'", printable(uri))
+	return refuse(http.StatusBadRequest, "HostNameNotOnVerifiedDomain", "Values of identifierUris property must use a verified domain of the organization or its subdomain: '%s'", printable(uri))
 }
 
 func checkRoles(roles []appRole) *telemetryError {

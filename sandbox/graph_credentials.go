@@ -86,10 +86,13 @@ func (a *application) store(k credential) *telemetryError {
 	if flaw := k.flaw(); flaw != "" {
 		return badGraph("%s", flaw)
 	}
-	list, conflict := withCredential(a.credentials, k)
+	list, found := withCredential(a.credentials, k)
 	switch {
-	case conflict != "":
-		return refuse(http.StatusConflict, "", "%s", conflict)
+	case found == sameName:
+		return refuse(http.StatusConflict, "", "FederatedIdentityCredential with name %s already exists.", k.Name)
+	case found == sameSubject:
+		return refuse(http.StatusBadRequest, "InvalidFederatedIdentityCredentialValue", "The combination of issuer and subject must be unique for the application. Issuer %s and Subject: %s already exist. paramName: FederatedIdentityCredential.Subject, paramValue: %s, objectType: Microsoft.Online.DirectoryServices.Application",
+			printable(k.Issuer), printable(k.Subject), printable(k.Subject))
 	case len(list) > maxCredentials:
 		return refuse(http.StatusForbidden, "Directory_QuotaExceeded", "The limit of %d federated identity credentials on an application is reached.", maxCredentials)
 	}

@@ -78,6 +78,18 @@ func (b *principalBody) apply(p *servicePrincipal) {
 	}
 }
 
+// backing is the application of a service principal. One that is not replicated yet is
+// taken for one of another tenant, which asks for more rights: a refusal that misleads.
+func (c *graphCall) backing(appID string) (*application, *telemetryError) {
+	switch a := c.seen.application(appID); {
+	case a != nil:
+		return a, nil
+	case c.tenant.directory.latest().application(appID) != nil:
+		return nil, refuse(http.StatusForbidden, "", "When using this permission, the backing application of the service principal being created must in the local tenant")
+	}
+	return nil, refuse(http.StatusBadRequest, "NoBackingApplicationObject", "The appId '%s' of the service principal does not reference a valid application object.", printable(appID))
+}
+
 func (c *graphCall) createPrincipal() (int, any, *telemetryError) {
 	var body principalBody
 	if refusal := c.read(&body); refusal != nil {
@@ -86,14 +98,14 @@ func (c *graphCall) createPrincipal() (int, any, *telemetryError) {
 	if body.AppID == nil {
 		return 0, nil, badGraph("A value is required for property 'appId' of resource 'ServicePrincipal'.")
 	}
-	a := c.seen.application(*body.AppID)
-	if a == nil {
-		return 0, nil, refuse(http.StatusBadRequest, "NoBackingApplicationObject", "The appId '%s' of the service principal does not reference a valid application object.", printable(*body.AppID))
+	a, refusal := c.backing(*body.AppID)
+	if refusal != nil {
+		return 0, nil, refusal
 	}
 	p := &servicePrincipal{id: randomGUID(), appID: a.appID, name: a.name, created: c.s.now(Graph)}
 	body.apply(p)
 	var answer object
-	refusal := c.s.edit(c.tenant, func(next *directory) *telemetryError {
+	refusal = c.s.edit(c.tenant, func(next *directory) *telemetryError {
 		if next.principalOf(a.appID) != nil {
 			return refuse(http.StatusConflict, "", "The service principal cannot be created, updated, or restored because the service principal name %s is already in use.", a.appID)
 		}

@@ -269,13 +269,14 @@ func TestGraphRefusesInItsOwnWords(t *testing.T) {
 		"assigned to nobody":       {404, "Request_ResourceNotFound", "POST", assignments, assign(sandbox.DemoVMObjectID, roleID, roleID)},
 		"no such assignment":       {404, "Request_ResourceNotFound", "DELETE", assignments + "/x", ""},
 		"a credential's name":      {409, "Request_MultipleObjectsWithSameKeyValue", "POST", credentials, credential("one", "other")},
-		"a credential's subject":   {409, "Request_MultipleObjectsWithSameKeyValue", "POST", credentials, credential("two", "s")},
+		"a credential's subject":   {400, "InvalidFederatedIdentityCredentialValue", "POST", credentials, credential("two", "s")},
 		"an odd name":              {400, bad, "POST", credentials, credential("-one", "t")},
 		"two audiences":            {400, bad, "POST", credentials, strings.Replace(credential("two", "t"), `["`, `["a","`, 1)},
 		"a name that changes":      {400, bad, "PATCH", credentials + "/one", `{"name":"two"}`},
 		"no such credential":       {404, "Request_ResourceNotFound", "DELETE", credentials + "/two", ""},
 		"a filter":                 {400, "BadRequest", "GET", "/applications?$filter=displayName+ne+'a'", ""},
 		"a filter for nothing":     {400, "Request_UnsupportedQuery", "GET", "/applications?$filter=color+eq+'a'", ""},
+		"an order":                 {400, "Request_UnsupportedQuery", "GET", "/applications?$orderby=displayName", ""},
 		"a page too large":         {400, bad, "GET", "/applications?$top=1000", ""},
 		"another tenant":           {404, "Request_ResourceNotFound", "GET", "/organization/" + roleID, ""},
 	} {
@@ -341,6 +342,9 @@ func TestListsAreFilteredAndPaged(t *testing.T) {
 	if len(assigned) != 3 || assigned[0].(map[string]any)["principalDisplayName"] == nil {
 		t.Errorf("assigned: %v", assigned)
 	}
+	if one := a.must(t, 200, "GET", "/applications/"+made.id+"?$select=appId", ""); len(one) != 2 || one["appId"] != made.appID {
+		t.Errorf("selected of one: %v", one)
+	}
 	part := a.must(t, 200, "GET", "/servicePrincipals?$select=id&$top=1", "")["value"].([]any)[0].(map[string]any)
 	if len(part) != 1 || part["id"] == nil {
 		t.Errorf("selected: %v", part)
@@ -360,7 +364,7 @@ func TestWhatWasCreatedIsNotFoundAtFirst(t *testing.T) {
 	clock = clock.Add(4 * time.Second)
 	wantGraphError(t, a.ask(t, "GET", "/applications/"+id, ""), 404, "Request_ResourceNotFound")
 	wantGraphError(t, uri(), 404, "Request_ResourceNotFound")
-	wantGraphError(t, principal(), 400, "NoBackingApplicationObject")
+	wantGraphError(t, principal(), 403, "Authorization_RequestDenied")
 	clock = clock.Add(time.Second)
 	if got := []int{uri().status, principal().status}; !slices.Equal(got, []int{204, 201}) {
 		t.Errorf("when it was replicated: %d", got)
