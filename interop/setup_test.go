@@ -172,7 +172,7 @@ func TestBotocoreKnowsWhatSetupSends(t *testing.T) {
 	do := func(program string, args ...string) { t.Helper(); run(t, env, program, args...).wantSuccess(t) }
 	more := []string{"--policy", "arn:aws:iam::aws:policy/ReadOnlyAccess", "--thumbprint", strings.Repeat("0f", 20), "--yes"}
 	do(keyless(t), setupArgs("apply", "one", more...)...)
-	do(keyless(t), setupArgs("apply", "one", append(more, "--max-session", "2h")...)...)
+	do(keyless(t), setupArgs("apply", "one", append(more, "--max-session", "2h", "--permissions-boundary", "arn:aws:iam::aws:policy/ReadOnlyAccess")...)...)
 	debian := awsClients[1]
 	iamCLI(t, c, debian, env, "update-assume-role-policy", "--role-name", "one", "--policy-document", strings.ReplaceAll(madeTrust, audience, "other")).wantSuccess(t)
 	provider := "arn:aws:iam::" + emptyAccount + ":oidc-provider/login.microsoftonline.com/" + tenantID + "/v2.0"
@@ -192,7 +192,7 @@ func TestBotocoreKnowsWhatSetupSends(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	const want = "AddClientIDToOpenIDConnectProvider AttachRolePolicy CreateOpenIDConnectProvider CreateRole DeleteOpenIDConnectProvider DeleteRole DetachRolePolicy " +
-		"GetOpenIDConnectProvider GetRole ListAttachedRolePolicies ListRolePolicies ListRoles RemoveClientIDFromOpenIDConnectProvider UpdateAssumeRolePolicy UpdateRole"
+		"GetOpenIDConnectProvider GetRole ListAttachedRolePolicies ListRolePolicies ListRoles PutRolePermissionsBoundary RemoveClientIDFromOpenIDConnectProvider UpdateAssumeRolePolicy UpdateRole"
 	if got := strings.TrimSpace(string(out)); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -21,9 +21,13 @@ func roleActions() map[string]iamAction {
 		"DeleteRole":             (*iamCall).deleteRole,
 		"ListRoles":              (*iamCall).listRoles,
 		"UpdateAssumeRolePolicy": (*iamCall).updateAssumeRolePolicy,
-		"TagRole":                (*iamCall).tagRole,
-		"UntagRole":              (*iamCall).untagRole,
-		"ListRoleTags":           (*iamCall).listRoleTags,
+
+		"PutRolePermissionsBoundary":    (*iamCall).boundRole,
+		"DeleteRolePermissionsBoundary": (*iamCall).unboundRole,
+
+		"TagRole":      (*iamCall).tagRole,
+		"UntagRole":    (*iamCall).untagRole,
+		"ListRoleTags": (*iamCall).listRoleTags,
 	}
 }
 
@@ -38,12 +42,18 @@ type xmlRole struct {
 	Description string           `xml:",omitempty"`
 	MaxSession  int              `xml:"MaxSessionDuration,omitempty"`
 	Tags        *members[xmlTag] `xml:",omitempty"`
+	Boundary    *xmlBoundary     `xml:"PermissionsBoundary"`
 	LastUsed    *struct{}        `xml:"RoleLastUsed"`
+}
+
+type xmlBoundary struct {
+	Type string `xml:"PermissionsBoundaryType"`
+	ARN  string `xml:"PermissionsBoundaryArn"`
 }
 
 type roleResult struct{ Role xmlRole }
 
-// listed is a role as a list shows it: without tags and use.
+// listed is a role as a list shows it: without tags, bound and use.
 func (r *role) listed() xmlRole {
 	return xmlRole{
 		Path: r.Path, RoleName: r.Name, RoleID: r.id, Arn: r.arn, CreateDate: iamTime(r.created),
@@ -57,6 +67,9 @@ func (r *role) whole() roleResult {
 	if len(r.Tags) > 0 {
 		tags := xmlTags(r.Tags)
 		answer.Tags = &tags
+	}
+	if r.PermissionsBoundary != "" {
+		answer.Boundary = &xmlBoundary{"Policy", r.PermissionsBoundary}
 	}
 	return roleResult{answer}
 }
@@ -149,7 +162,7 @@ func (c *iamCall) createRole() (any, *awsError) {
 func (c *iamCall) readRole() (Role, *awsError) {
 	data := Role{
 		Name: c.form.Get("RoleName"), Path: c.form.Get("Path"),
-		TrustPolicy: c.form.Get("AssumeRolePolicyDocument"), Description: c.form.Get("Description"),
+		TrustPolicy: c.form.Get("AssumeRolePolicyDocument"), Description: c.form.Get("Description"), PermissionsBoundary: c.form.Get("PermissionsBoundary"),
 	}
 	tags, tagRefusal := c.tagged()
 	length, lengthRefusal := c.maxSessionDuration()
@@ -262,6 +275,19 @@ func (c *iamCall) updateRole() (any, *awsError) {
 		return nil
 	})
 	return struct{}{}, refusal
+}
+
+// boundRole keeps the bound and goes by none: what a role may do is nowhere looked at.
+func (c *iamCall) boundRole() (any, *awsError) { return c.rebound(c.form.Get("PermissionsBoundary")) }
+
+func (c *iamCall) unboundRole() (any, *awsError) { return c.rebound("") }
+
+func (c *iamCall) rebound(policy string) (any, *awsError) {
+	_, refusal := c.editRole(func(r *role) *awsError {
+		r.PermissionsBoundary = policy
+		return nil
+	})
+	return nil, refusal
 }
 
 func (c *iamCall) updateRoleDescription() (any, *awsError) {

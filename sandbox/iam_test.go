@@ -270,6 +270,28 @@ func TestARoleComesBackAsItWasMade(t *testing.T) {
 	}
 }
 
+func TestABoundComesBackUntilItIsTakenAway(t *testing.T) {
+	c := githubCloud(t, sandbox.Options{})
+	const fence = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+	bound := func() string {
+		return decode[struct {
+			ARN string `xml:"GetRoleResult>Role>PermissionsBoundary>PermissionsBoundaryArn"`
+		}](t, c.manage(t, "GetRole", "RoleName", "made")).ARN
+	}
+	c.manage(t, "CreateRole", "RoleName", "made", "AssumeRolePolicyDocument", madeTrust, "PermissionsBoundary", fence)
+	if got := bound(); got != fence {
+		t.Errorf("after CreateRole: %q", got)
+	}
+	c.manage(t, "DeleteRolePermissionsBoundary", "RoleName", "made")
+	if got := bound(); got != "" {
+		t.Errorf("after DeleteRolePermissionsBoundary: %q", got)
+	}
+	c.manage(t, "PutRolePermissionsBoundary", "RoleName", "made", "PermissionsBoundary", fence)
+	if got := bound(); got != fence {
+		t.Errorf("after PutRolePermissionsBoundary: %q", got)
+	}
+}
+
 func TestRolesAreListedInPages(t *testing.T) {
 	c := githubCloud(t, sandbox.Options{})
 	c.federation(t)

@@ -132,6 +132,8 @@ type Role struct {
 	Tags        map[string]string `json:"tags,omitempty" yaml:"tags,omitempty"`
 	Policies    map[string]string `json:"policies,omitempty" yaml:"policies,omitempty"` // inline policies, JSON by name
 	Attached    []string          `json:"attached,omitempty" yaml:"attached,omitempty"` // ARNs of managed policies
+
+	PermissionsBoundary string `json:"permissions_boundary,omitempty" yaml:"permissions_boundary,omitempty"` // ARN of a managed policy
 }
 
 // Bucket is an S3 bucket with its objects by key.
