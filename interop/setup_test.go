@@ -473,3 +473,24 @@ role=arn:aws:iam::` + sandbox.DemoAccountID + `:role/keyless-script
 		t.Errorf("got %q, want %q: %s", got.stdout, want, got.stderr)
 	}
 }
+
+// TestSetupUsesTheLoginsOfTheCLIs makes a set-up and takes it away at the true names, with no
+// other login than that of az and the keys of aws.
+func TestSetupUsesTheLoginsOfTheCLIs(t *testing.T) {
+	t.Parallel()
+	azureCLI(t)
+	flags := ` login --managed-identity ` + sandbox.DemoVMResourceID + ` --policy arn:aws:iam::aws:policy/ReadOnlyAccess`
+	script := `
+export AWS_ACCESS_KEY_ID=` + sandbox.DemoAdminKeyID + ` AWS_SECRET_ACCESS_KEY=` + sandbox.DemoAdminSecret + `
+` + keyless(t) + ` setup apply` + flags + ` --yes --try >/dev/null
+` + keyless(t) + ` setup plan` + flags + ` | tail -1
+` + keyless(t) + ` setup destroy` + flags + ` --yes
+export AZURE_CONFIG_DIR=$(mktemp -d) # nobody is signed in there
+` + keyless(t) + ` setup plan` + flags + ` || echo "exit $?"
+`
+	got := isolated(t, "vm", "bash", "-c", asApplication(sandbox.DemoAdminClientID, sandbox.DemoAdminAppSecret, script))
+	if !strings.Contains(got.stdout, "nothing to do\n") || !strings.HasSuffix(got.stdout, "exit 3\n") ||
+		!strings.Contains(got.stderr, "it works here") || !strings.Contains(got.stderr, "az login") {
+		t.Errorf("stdout %q, stderr %s", got.stdout, got.stderr)
+	}
+}
