@@ -97,3 +97,27 @@ az identity create --resource-group demo --name made --location westeurope 2>&1 
 		t.Errorf("got %q, want %q: %s", got.stdout, want, got.stderr)
 	}
 }
+
+// What az has signed in as is who AWS sees: the VM's identity, and an application.
+func TestTheTokenOfTheAzureCLIFederates(t *testing.T) {
+	azureCLI(t)
+	cli := installed(t, "Debian's AWS CLI", "/usr/bin/aws")
+	for name, test := range map[string]struct{ login, role, session string }{
+		"identity":    {"az login --identity --output none", sandbox.DemoVMRoleARN, "keyless-demo-vm/az"},
+		"application": {asApplication(sandbox.DemoAppClientID, sandbox.DemoAppSecret, ""), sandbox.DemoRoleARN, "keyless-demo/az"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assume := func(role string) string {
+				return fmt.Sprintf("\n%s sts assume-role-with-web-identity --role-arn %s --role-session-name az --query AssumedRoleUser.Arn --output text --web-identity-token \"$token\"", cli, role)
+			}
+			script := test.login + "\ntoken=$(az account get-access-token --resource " + sandbox.DemoAudience + " --query accessToken --output tsv)"
+			got := isolated(t, "vm", "bash", "-c", script+assume(test.role)).wantSuccess(t)
+			if !strings.HasSuffix(strings.TrimSpace(got.stdout), test.session) {
+				t.Errorf("%s", got.stdout)
+			}
+			if refused := isolated(t, "vm", "bash", "-c", script+assume(sandbox.DemoOtherARN)); refused.code == 0 || !strings.Contains(refused.stderr, "AccessDenied") {
+				t.Errorf("%+v", refused)
+			}
+		})
+	}
+}
