@@ -12,7 +12,6 @@
 package audit
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -110,19 +109,7 @@ func (f Finding) Fix() string {
 	if name == "" {
 		name = "policy"
 	}
-	return diff(name, lines(f.policy), lines(after))
-}
-
-func lines(policy *trust.Policy) []string {
-	var laidOut bytes.Buffer
-	text, err := policy.MarshalJSON()
-	if err == nil {
-		err = json.Indent(&laidOut, text, "", "  ")
-	}
-	if err != nil { // there is nothing in a policy that JSON cannot say
-		return []string{err.Error()}
-	}
-	return strings.Split(laidOut.String(), "\n")
+	return trust.Diff(name, f.policy, after)
 }
 
 // MarshalJSON writes the finding with its fix, leaving out what is empty.

@@ -263,18 +263,3 @@ func TestSeveritiesAreOrderedWords(t *testing.T) {
 		t.Error("another spelling is taken")
 	}
 }
-
-func TestADiffShowsWhatChanged(t *testing.T) {
-	got := diff("f", strings.Split("1 2 3 4 5 6 7 8 9", " "), strings.Split("1 2 3 4 x 6 y y 8 9", " "))
-	const want = "--- f\n+++ f\n@@ -2,8 +2,9 @@\n 2\n 3\n 4\n-5\n+x\n 6\n-7\n+y\n+y\n 8\n 9\n"
-	if got != want {
-		t.Errorf("got\n%swant\n%s", got, want)
-	}
-	if got := diff("f", []string{"1"}, []string{"1"}); got != "" {
-		t.Errorf("nothing changed: %q", got)
-	}
-	long := strings.Split(strings.Repeat("a ", 2000), " ")
-	if got := diff("f", long, slices.Repeat([]string{"b"}, 2000)); strings.Count(got, "\n-a") != 2000 || strings.Count(got, "\n+b") != 2000 {
-		t.Error("a long change is not whole")
-	}
-}

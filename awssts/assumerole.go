@@ -109,7 +109,7 @@ func (a AssumeRole) hint(e *keyless.Error) string {
 	case "ExpiredToken", "InvalidClientTokenId":
 		return "the credentials of the role before it in the chain are no longer valid"
 	case "SignatureDoesNotMatch":
-		return "the signature is for another region or time; check the region, and this machine's clock"
+		return hintSignature
 	}
 	return commonHint(e, a.Region)
 }

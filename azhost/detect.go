@@ -62,6 +62,9 @@ type Detector struct {
 	// Fabric, which pins a certificate; zero: a shared one without a proxy, for this
 	// machine and what is near it.
 	Client *http.Client
+	// ArcTokenDir is the folder that the files of Azure Arc's agent are read from; zero: the
+	// documented one. It is for tests.
+	ArcTokenDir string
 	// Cloud is for Entra, which the source of a pod asks; zero: a shared one that
 	// honours HTTPS_PROXY and NO_PROXY.
 	Cloud *http.Client
