@@ -86,7 +86,7 @@ func (f Finding) fixed() *trust.Policy {
 	if f.change == nil {
 		return nil
 	}
-	after := clone(f.policy)
+	after := f.policy.Clone()
 	f.change(&edited{&after.Statements[f.Statement-1], after})
 	if reflect.DeepEqual(f.policy, after) {
 		return nil
