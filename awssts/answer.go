@@ -4,11 +4,11 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
 	keyless "github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/internal/awsquery"
 )
 
 // result is the part of either answer that is of use.
@@ -34,51 +34,9 @@ type success struct {
 	RequestID   string  `xml:"ResponseMetadata>RequestId"`
 }
 
-// fault is an error answer ("Common error types" of the query protocol).
-type fault struct {
-	XMLName   xml.Name `xml:"ErrorResponse"`
-	Code      string   `xml:"Error>Code"`
-	Message   string   `xml:"Error>Message"`
-	RequestID string   `xml:"RequestId"`
-}
-
-var (
-	errCutOff = errors.New("the answer is cut off")
-	errNoXML  = errors.New("the answer is not what STS says: no XML of the STS API")
-)
-
-// decode reads one XML document. It tells a document that stops in the middle
-// from one that is something else.
-func decode(body []byte, into any) error {
-	err := xml.NewDecoder(strings.NewReader(string(body))).Decode(into)
-	var syntax *xml.SyntaxError
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &syntax) && syntax.Msg == "unexpected EOF" && ours(body):
-		return errCutOff
-	}
-	return errNoXML
-}
-
-// ours reports whether the document began as an answer of STS does; a page of
-// HTML may end in the middle as well.
-func ours(body []byte) bool {
-	decoder := xml.NewDecoder(strings.NewReader(string(body)))
-	for {
-		token, err := decoder.Token()
-		if err != nil {
-			return false
-		}
-		if start, ok := token.(xml.StartElement); ok {
-			return strings.HasSuffix(start.Name.Local, "Response")
-		}
-	}
-}
-
 func parseCredentials(body []byte, roleARN string, obtained time.Time) (keyless.Credentials, error) {
 	var answer success
-	if err := decode(body, &answer); err != nil {
+	if err := awsquery.Decode(body, &answer); err != nil {
 		return keyless.Credentials{}, err
 	}
 	found := answer.WebIdentity
@@ -86,7 +44,7 @@ func parseCredentials(body []byte, roleARN string, obtained time.Time) (keyless.
 		found = answer.AssumeRole
 	}
 	if found == nil {
-		return keyless.Credentials{}, errNoXML
+		return keyless.Credentials{}, awsquery.ErrNoXML
 	}
 	credentials, err := found.credentials(roleARN, obtained)
 	if err == nil {
@@ -129,14 +87,4 @@ func (r result) credentials(roleARN string, obtained time.Time) (keyless.Credent
 		credentials.AccountID = account(roleARN)
 	}
 	return credentials, nil
-}
-
-// parseFault reads an error answer; false: it is none.
-func parseFault(body []byte) (fault, bool) {
-	var f fault
-	if err := decode(body, &f); err != nil {
-		return fault{}, false
-	}
-	f.Code, f.Message = strings.TrimSpace(f.Code), strings.TrimSpace(f.Message)
-	return f, f.Code != ""
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	keyless "github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/internal/awsquery"
 	"github.com/keyless-id/keyless/internal/hop"
 	"github.com/keyless-id/keyless/internal/wire"
 )
@@ -125,7 +126,7 @@ func read[T any](c call, answer *wire.Answer, obtained time.Time, parse func([]b
 // worth another try.
 func (c call) garbage(answer *wire.Answer, err error) *keyless.Error {
 	e := &keyless.Error{Hop: c.where(), Op: c.action, Err: err}
-	e.Temporary = errors.Is(err, errCutOff)
+	e.Temporary = errors.Is(err, awsquery.ErrCutOff)
 	if e.Temporary {
 		e.Hint = "the connection to STS loses data; is a proxy in the way?"
 		return e
@@ -140,7 +141,7 @@ func (c call) garbage(answer *wire.Answer, err error) *keyless.Error {
 
 func (c call) refusal(answer *wire.Answer) *keyless.Error {
 	e := &keyless.Error{Hop: c.where(), Op: c.action, RetryAfter: answer.RetryAfter()}
-	f, ok := parseFault(answer.Body)
+	f, ok := awsquery.ParseFault(answer.Body)
 	if ok {
 		e.Code, e.Message = c.code(f), c.message(f)
 	} else {
@@ -164,14 +165,14 @@ func excerpt(answer *wire.Answer, secrets []string) string {
 
 // code is the far side's, but for one that MinIO spells like the code for expired
 // credentials. This request has none, so it can mean the token only.
-func (c call) code(f fault) string {
+func (c call) code(f awsquery.Fault) string {
 	if c.action == actionWebIdentity && f.Code == "ExpiredToken" {
 		return codeExpired
 	}
 	return wire.Quote(f.Code, c.secrets...)
 }
 
-func (c call) message(f fault) string {
+func (c call) message(f awsquery.Fault) string {
 	text := wire.Quote(f.Message, c.secrets...)
 	if f.RequestID == "" {
 		return text
@@ -184,12 +185,10 @@ func (c call) message(f fault) string {
 // issuer's keys, which happens at random.
 func temporary(status int, code, message string) bool {
 	switch code {
-	case "IDPCommunicationError", "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled",
-		"RequestThrottledException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown",
-		"ServiceUnavailable", "InternalFailure", "InternalError", "RequestTimeout":
+	case "IDPCommunicationError":
 		return true
 	case codeIdentity:
 		return strings.Contains(strings.ReplaceAll(message, "’", "'"), "Couldn't retrieve verification key")
 	}
-	return status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= 500
+	return awsquery.Temporary(status, code)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	keyless "github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/internal/awsquery"
 	"github.com/keyless-id/keyless/internal/jwtpeek"
 	"github.com/keyless-id/keyless/internal/wire"
 )
@@ -159,11 +160,11 @@ func parseOutbound(body []byte, obtained time.Time) (keyless.Token, error) {
 			Expiration string `xml:"Expiration"`
 		} `xml:"GetWebIdentityTokenResult"`
 	}
-	if err := decode(body, &answer); err != nil {
+	if err := awsquery.Decode(body, &answer); err != nil {
 		return keyless.Token{}, err
 	}
 	if answer.Result == nil {
-		return keyless.Token{}, errNoXML
+		return keyless.Token{}, awsquery.ErrNoXML
 	}
 	value := strings.TrimSpace(answer.Result.Token)
 	claims, err := jwtpeek.Unverified(value)

@@ -8,7 +8,7 @@ readonly module=github.com/keyless-id/keyless
 readonly rooms=(audit convert internal/yamltree entra azhost pipelines awshost awssts awssdk azsdk delivery profile trust sandbox cmd/keyless
 	internal/sigv4 internal/refresh internal/wire internal/filecache internal/jwtpeek internal/warm
 	internal/hop internal/command internal/isolation internal/peer delivery/endpoint daemon
-	internal/atomicfile internal/podtoken internal/newcomer transport authproxy)
+	internal/atomicfile internal/podtoken internal/newcomer internal/awsquery internal/iam internal/graph setup transport authproxy)
 
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
@@ -104,6 +104,11 @@ expect refused internal/command keyless
 expect allowed profile awshost
 expect allowed internal/isolation golang.org/x/sys/unix
 expect refused internal/peer internal/wire
+expect allowed internal/iam internal/awsquery
+expect allowed internal/graph internal/wire
+expect refused internal/iam internal/graph
+expect refused internal/iam profile
+expect refused internal/awsquery internal/wire
 expect allowed delivery/endpoint internal/peer
 expect refused delivery/endpoint profile
 expect refused internal/isolation internal/wire
