@@ -42,7 +42,7 @@ func (t *metadataTokens) valid(token string, now time.Time) bool {
 // Metadata Service to access instance metadata", Amazon EC2 User Guide).
 func (s *Sandbox) serveEC2(w http.ResponseWriter, r *http.Request) {
 	const credentials = "/latest/meta-data/iam/security-credentials"
-	role, path := s.index.roles[s.index.host.RoleARN], strings.TrimSuffix(r.URL.Path, "/")
+	role, path := s.role(s.index.host.RoleARN), strings.TrimSuffix(r.URL.Path, "/")
 	switch {
 	case role == nil:
 		s.refuseEC2(w, http.StatusNotFound) // the host is not in AWS
@@ -111,7 +111,7 @@ func isContainer(path string) bool { return strings.HasPrefix(path, "/v2/credent
 // containers ("Container credential provider", AWS SDKs and Tools Reference Guide).
 func (s *Sandbox) serveContainer(w http.ResponseWriter, r *http.Request) {
 	host := s.index.host
-	role := s.index.roles[host.RoleARN]
+	role := s.role(host.RoleARN)
 	switch {
 	case !readOnly(w, r):
 	case subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte(host.ContainerToken)) != 1:

@@ -66,6 +66,11 @@ const (
 	DemoPodRoleARN = "arn:aws:iam::" + DemoAccountID + ":role/keyless-demo-pod"     // trusts the service account by the cluster's own token
 	DemoBucket     = "keyless-demo"
 
+	// A user of the account who may administrate it, with a key that is no secret.
+	DemoAdminKeyID  = "AKIADEMO000000000001"
+	DemoAdminSecret = "demo-admin-is-not-a-secret-0123456789abc"
+	DemoAdminARN    = "arn:aws:iam::" + DemoAccountID + ":user/admin"
+
 	// The data collection rule that the virtual machine and the application may write
 	// logs to, that of an Azure Monitor workspace, and a workspace of AWS for DemoRoleARN.
 	DemoRuleID        = "dcr-de00c0de000040008000000000000091"
@@ -151,6 +156,8 @@ func demoAccount() Account {
 	clients := []string{DemoVMClientID, DemoAssignedClientID, DemoAppClientID}
 	return Account{
 		ID: DemoAccountID, OutboundIssuer: DemoOutboundIssuer,
+		Users:          []AccessKey{{UserName: "admin", AccessKeyID: DemoAdminKeyID, SecretAccessKey: DemoAdminSecret}},
+		Administrators: []string{DemoAdminARN},
 		Providers: []OIDCProvider{
 			{URL: DemoIssuer, ClientIDs: []string{DemoAudience}},
 			{URL: DemoV2Issuer, ClientIDs: append([]string{DemoV2APIClientID, devOpsClientID}, clients...)},

@@ -1,5 +1,5 @@
 // Package sandbox plays both clouds offline: Entra, the Azure instance metadata service
-// and Azure Monitor on one side, STS, S3, an EC2 host and Amazon Managed Service for
+// and Azure Monitor on one side, STS, IAM, S3, an EC2 host and Amazon Managed Service for
 // Prometheus on the other, and a job of Azure Pipelines in between.
 //
 //	s, err := sandbox.New(sandbox.Demo(), sandbox.Options{})
@@ -12,13 +12,14 @@
 // the real services hold them to: Entra checks secrets, certificates and
 // federated assertions, STS fetches the issuer's keys and verifies the token,
 // applies the audience rule and the role's trust policy, and signed requests
-// are verified. What was written is in ledgers ([Sandbox.Rows], [Sandbox.Series]), which
+// are verified. What is made through IAM is in force in STS, at once or after
+// Options.Propagation. What was written is in ledgers ([Sandbox.Rows], [Sandbox.Series]), which
 // tests in other languages read by GET at /sandbox/rows/STREAM and /sandbox/series/METRIC
 // of the receivers. Refusals carry the codes, texts and HTTP statuses of the real
 // services; where these could not be checked against the vendor's pages the
 // code says "unverified".
 //
-// What it does not model: permissions of a role once it is assumed (sessions
-// read the buckets of their own account, and write to the metrics workspaces
+// What it does not model: permissions of a role once it is assumed (sessions administrate
+// if the account says so, read the buckets of their own account, and write to the metrics workspaces
 // that name them), and quotas other than those of data collection rules.
 package sandbox

@@ -16,7 +16,7 @@ type Fault struct {
 	Delay      time.Duration // ends early when the client leaves
 	Reset      bool          // the connection is reset without an answer
 	Status     int           // the HTTP status of the error, or of Body
-	Code       string        // AADSTS… on Entra, an AWS error code on STS and S3
+	Code       string        // AADSTS… on Entra, an AWS error code on STS, IAM and S3
 	Body       string        // sent as it is, with 200 unless Status says otherwise
 	RetryAfter time.Duration // the Retry-After header, in whole seconds
 	Truncate   bool          // the real answer, cut off in the middle of the body; one without a body is lost by a reset
@@ -118,6 +118,8 @@ func (s *Sandbox) writeFault(h Hop, f *Fault, w http.ResponseWriter, r *http.Req
 		writeAppServiceFault(w, f)
 	case STS:
 		writeSTSError(w, stsFault(f))
+	case IAM:
+		writeIAMError(w, iamFault(f))
 	case S3:
 		writeS3Error(w, r, s3Fault(f))
 	case DCE, Workspace:

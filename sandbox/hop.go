@@ -32,11 +32,13 @@ const (
 	DCE       Hop = "dce"       // a data collection endpoint of Azure Monitor: logs
 	Workspace Hop = "workspace" // the remote write of an Azure Monitor workspace
 	AMP       Hop = "amp"       // that of Amazon Managed Service for Prometheus
+
+	IAM Hop = "iam" // what is created here is in force in STS
 )
 
 // Hops lists the far sides.
 func Hops() []Hop {
-	return []Hop{Entra, Keys, IMDS, AppService, Arc, Pipelines, STS, S3, EC2, Container, DCE, Workspace, AMP}
+	return []Hop{Entra, Keys, IMDS, AppService, Arc, Pipelines, STS, S3, EC2, Container, DCE, Workspace, AMP, IAM}
 }
 
 // addressOf is the hop whose address h has.
@@ -52,11 +54,11 @@ func addressOf(h Hop) Hop {
 
 // served returns the hops with an address.
 func served() [addresses]Hop {
-	return [...]Hop{Entra, IMDS, STS, S3, AppService, Arc, DCE, Workspace, AMP}
+	return [...]Hop{Entra, IMDS, STS, S3, AppService, Arc, DCE, Workspace, AMP, IAM}
 }
 
 // addresses is how many hops have one.
-const addresses = 9
+const addresses = 10
 
 type hopState struct {
 	requests int
@@ -101,6 +103,7 @@ func (s *Sandbox) Handler(h Hop) http.Handler {
 		Entra: s.serveEntra, IMDS: s.serveIMDS, STS: s.serveSTS, S3: s.serveS3,
 		AppService: s.serveAppService, Arc: s.serveArc,
 		DCE: s.serveDCE, Workspace: s.serveWorkspace, AMP: s.serveAMP,
+		IAM: s.serveIAM,
 	}[h]
 	if serve == nil {
 		return http.NotFoundHandler()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/keyless-id/keyless/trust"
 )
@@ -14,7 +15,6 @@ type index struct {
 	tenants  map[string]*tenant
 	ordered  []*tenant // as in the world
 	accounts map[string]*account
-	roles    map[string]*role // by ARN
 	buckets  map[string]*bucket
 	issuers  map[string]*Issuer // by URL
 
@@ -37,14 +37,7 @@ type tenant struct {
 
 type account struct {
 	*Account
-	providers map[string]*OIDCProvider // by issuer without scheme
-}
-
-type role struct {
-	Role
-	account *account
-	arn     string
-	policy  *trust.Policy
+	iam history[*iamState]
 }
 
 type bucket struct {
@@ -55,7 +48,7 @@ type bucket struct {
 // newIndex checks the world while it builds the index.
 func newIndex(w World) (*index, error) {
 	x := &index{
-		tenants: map[string]*tenant{}, accounts: map[string]*account{}, roles: map[string]*role{},
+		tenants: map[string]*tenant{}, accounts: map[string]*account{},
 		buckets: map[string]*bucket{}, issuers: map[string]*Issuer{}, users: map[string]*identity{},
 		organizations: map[string]*Organization{}, jobs: map[string]*job{},
 		rules: map[string]*rule{}, workspaces: map[string]*metricsWorkspace{},
@@ -80,7 +73,7 @@ func newIndex(w World) (*index, error) {
 			return nil, fmt.Errorf("organization %q: %w", w.Organizations[i].Name, err)
 		}
 	}
-	if w.Host.RoleARN != "" && x.roles[w.Host.RoleARN] == nil {
+	if w.Host.RoleARN != "" && x.role(w.Host.RoleARN, time.Time{}) == nil {
 		return nil, fmt.Errorf("host: no role %q", w.Host.RoleARN)
 	}
 	return x, nil
@@ -161,26 +154,40 @@ func (x *index) addAccount(data *Account) error {
 	}
 	own := *data // the world is the caller's and stays as it is
 	own.Partition = orText(own.Partition, "aws")
-	a := &account{Account: &own, providers: map[string]*OIDCProvider{}}
+	a := &account{Account: &own}
 	if err := put(x.accounts, data.ID, a); err != nil {
 		return err
 	}
-	for i := range data.Providers {
-		if err := a.addProvider(&data.Providers[i]); err != nil {
-			return fmt.Errorf("provider %q: %w", data.Providers[i].URL, err)
-		}
+	state, err := a.firstState()
+	if err != nil {
+		return err
 	}
-	for _, r := range data.Roles {
-		if err := x.addRole(a, r); err != nil {
-			return fmt.Errorf("role %q: %w", r.Name, err)
-		}
-	}
-	if data.OutboundIssuer != "" {
-		if err := x.addIssuer(&Issuer{URL: data.OutboundIssuer}); err != nil {
-			return fmt.Errorf("outbound issuer: %w", err)
-		}
+	a.iam.begin(state)
+	if err := x.addIssuer(&Issuer{URL: a.outboundIssuer()}); err != nil {
+		return fmt.Errorf("outbound issuer: %w", err)
 	}
 	return x.addContents(a)
+}
+
+// firstState is what the world says about the account's IAM.
+func (a *account) firstState() (*iamState, error) {
+	state := newIAMState()
+	state.outbound = a.OutboundIssuer != ""
+	for _, p := range a.Providers {
+		if err := state.addProvider(a, p); err != nil {
+			return nil, fmt.Errorf("provider %q: %w", p.URL, err)
+		}
+	}
+	for _, data := range a.Roles {
+		r, err := a.newRole(data)
+		if err == nil {
+			err = put(state.roles, strings.ToLower(r.Name), r)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("role %q: %w", data.Name, err)
+		}
+	}
+	return state, nil
 }
 
 func (x *index) addContents(a *account) error {
@@ -205,31 +212,11 @@ func (x *index) addContents(a *account) error {
 	return nil
 }
 
-func (a *account) addProvider(p *OIDCProvider) error {
+func (i *iamState) addProvider(a *account, p OIDCProvider) error {
 	if !strings.HasPrefix(p.URL, "https://") && !isLoopbackURL(p.URL) {
 		return errors.New("must be an https URL")
 	}
-	return put(a.providers, trust.ProviderKey(p.URL), p)
-}
-
-func (x *index) addRole(a *account, data Role) error {
-	policy, err := trust.Parse([]byte(data.TrustPolicy))
-	if err != nil {
-		return err
-	}
-	if data.Name == "" {
-		return errors.New("the name is empty")
-	}
-	arn := roleARN(a.Partition, a.ID, data.Path, data.Name)
-	return put(x.roles, arn, &role{data, a, arn, policy})
-}
-
-// roleARN puts a role's ARN together.
-func roleARN(partition, account, path, name string) string {
-	if path == "" {
-		path = "/"
-	}
-	return "arn:" + partition + ":iam::" + account + ":role" + path + name
+	return put(i.providers, trust.ProviderKey(p.URL), &provider{OIDCProvider: p, arn: trust.ProviderARN(a.Partition, a.ID, p.URL)})
 }
 
 func (x *index) addIssuer(i *Issuer) error {

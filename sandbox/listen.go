@@ -28,7 +28,7 @@ type network struct {
 // Listen opens one http and one https address for every far side. addr is
 // host:port or empty, which means 127.0.0.1:0. With port 0 the system chooses
 // all ports; otherwise they follow each other: Entra, IMDS, STS, S3, App Service,
-// Arc, the data collection endpoint, the Azure Monitor workspace, Amazon's, then the
+// Arc, the data collection endpoint, the Azure Monitor workspace, Amazon's, IAM, then the
 // https twins in the same order. An address that other machines reach is refused unless
 // Options.AllowNonLoopback: anyone there could become anyone.
 func (s *Sandbox) Listen(addr string) error {
@@ -179,6 +179,7 @@ func (s *Sandbox) Env() []string {
 		"AZURE_POD_IDENTITY_AUTHORITY_HOST=" + s.URL(IMDS),
 		"AZURE_TENANT_ID=" + tenantID,
 		"AWS_ENDPOINT_URL_STS=" + s.URL(STS),
+		"AWS_ENDPOINT_URL_IAM=" + s.URL(IAM),
 		"AWS_ENDPOINT_URL_S3=" + s.URL(S3),
 		"AWS_REGION=" + defaultRegion,
 		"AWS_DEFAULT_REGION=" + defaultRegion, // botocore reads only this one

@@ -108,7 +108,7 @@ func TestTheEnvironmentLeadsClientsHere(t *testing.T) {
 	env := s.Env()
 	for _, want := range []string{
 		"AZURE_AUTHORITY_HOST=" + s.TLSURL(sandbox.Entra) + "/", "AZURE_POD_IDENTITY_AUTHORITY_HOST=" + c.imds, "AZURE_TENANT_ID=" + sandbox.DemoTenantID,
-		"AWS_ENDPOINT_URL_STS=" + c.sts, "AWS_ENDPOINT_URL_S3=" + c.s3, "AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1",
+		"AWS_ENDPOINT_URL_STS=" + c.sts, "AWS_ENDPOINT_URL_S3=" + c.s3, "AWS_ENDPOINT_URL_IAM=" + c.iam, "AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1",
 	} {
 		if !slices.Contains(env, want) {
 			t.Errorf("no %s in %q", want, env)

@@ -173,6 +173,9 @@ func awsHost(host string) (awsName, bool) {
 			continue
 		}
 		labels := strings.Split(rest, ".")
+		if labels[0] == "iam" || labels[0] == "iam-fips" { // it has no regions, but partitions: iam.us-gov, iam.cn-north-1, iam.global
+			return awsName{hop: IAM}, true
+		}
 		if labels[0] == "sts" || labels[0] == "sts-fips" {
 			return awsName{hop: STS, region: regionLabel(labels[1:])}, true
 		}

@@ -39,6 +39,10 @@ type Options struct {
 	// fetched; nil: those of the system.
 	IssuerCAs *x509.CertPool
 
+	// Propagation is how long after a write through IAM, Microsoft Graph or Azure Resource
+	// Manager STS and Entra go on with what was there before. Zero: not at all.
+	Propagation time.Duration
+
 	// Forward is the remote-write address of a Prometheus on loopback that gets every
 	// write that was let in, for example http://127.0.0.1:9090/api/v1/write. Its refusal
 	// is the sandbox's. Empty: nobody gets them.
@@ -148,7 +152,11 @@ func (s *Sandbox) now(h Hop) time.Time {
 
 // randomGUID returns a GUID for trace ids and the like.
 func randomGUID() string {
-	b := randomBytes(16)
+	return formatGUID(randomBytes(16))
+}
+
+// formatGUID makes 16 bytes a GUID of version 4.
+func formatGUID(b []byte) string {
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	h := hex.EncodeToString(b)
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]

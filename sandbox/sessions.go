@@ -3,6 +3,7 @@ package sandbox
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"strings"
 	"sync"
 	"time"
 )
@@ -25,7 +26,7 @@ type identity struct {
 func (a *account) user(u AccessKey) *identity {
 	return &identity{
 		accessKeyID: u.AccessKeyID, secretKey: u.SecretAccessKey, account: a,
-		arn:    "arn:" + a.Partition + ":iam::" + a.ID + ":user/" + u.UserName,
+		arn:    a.arn("user/" + u.UserName),
 		userID: uniqueID("AIDA", a.ID+"/"+u.UserName),
 	}
 }
@@ -47,6 +48,12 @@ func uniqueID(prefix, name string) string {
 	return prefix + letters(sum[:17])
 }
 
+// namedGUID is the GUID of something that has a name; the same name always gets the same.
+func namedGUID(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return formatGUID(sum[:16])
+}
+
 // sessionTokenBytes makes tokens of about the usual length.
 const sessionTokenBytes = 600
 
@@ -57,7 +64,7 @@ func (s *Sandbox) newSession(r *role, name string, expiry time.Time) *identity {
 		token:       "IQoJb3JpZ2luX2Vj" + base64.StdEncoding.EncodeToString(randomBytes(sessionTokenBytes)),
 		expiry:      expiry.Truncate(time.Second), account: r.account, role: r,
 		arn:    "arn:" + r.account.Partition + ":sts::" + r.account.ID + ":assumed-role/" + r.Name + "/" + name,
-		userID: uniqueID("AROA", r.arn) + ":" + name,
+		userID: r.id + ":" + name,
 	}
 }
 

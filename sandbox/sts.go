@@ -42,7 +42,7 @@ func (s *Sandbox) serveSTS(w http.ResponseWriter, r *http.Request) {
 	s.record(event)
 	id := randomGUID()
 	w.Header().Set("x-amzn-RequestId", id)
-	writeXML(w, http.StatusOK, newEnvelope(c.form.Get("Action"), result, id))
+	writeXML(w, http.StatusOK, newEnvelope(stsNamespace, c.form.Get("Action"), result, id))
 }
 
 func (c *call) dispatch() (any, *awsError) {
@@ -103,14 +103,30 @@ func hostOnly(hostport string) string {
 // envelope wraps a result as the query protocol does.
 type envelope struct {
 	XMLName  xml.Name
-	Result   any
+	Result   *outcome
 	Metadata struct {
 		RequestID string `xml:"RequestId"`
 	} `xml:"ResponseMetadata"`
 }
 
-func newEnvelope(action string, result any, id string) envelope {
-	e := envelope{XMLName: xml.Name{Space: "https://sts.amazonaws.com/doc/2011-06-15/", Local: action + "Response"}, Result: result}
+// outcome is an element that is named after the action.
+type outcome struct {
+	name  string
+	value any
+}
+
+// MarshalXML is part of xml.Marshaler.
+func (o *outcome) MarshalXML(e *xml.Encoder, _ xml.StartElement) error {
+	return e.EncodeElement(o.value, xml.StartElement{Name: xml.Name{Local: o.name}})
+}
+
+const stsNamespace = "https://sts.amazonaws.com/doc/2011-06-15/"
+
+func newEnvelope(namespace, action string, result any, id string) envelope {
+	e := envelope{XMLName: xml.Name{Space: namespace, Local: action + "Response"}}
+	if result != nil {
+		e.Result = &outcome{action + "Result", result}
+	}
 	e.Metadata.RequestID = id
 	return e
 }
@@ -129,7 +145,6 @@ type xmlAssumedRole struct {
 }
 
 type webIdentityResult struct {
-	XMLName         xml.Name       `xml:"AssumeRoleWithWebIdentityResult"`
 	Subject         string         `xml:"SubjectFromWebIdentityToken"`
 	Audience        string         `xml:"Audience"`
 	AssumedRoleUser xmlAssumedRole `xml:"AssumedRoleUser"`
@@ -140,7 +155,6 @@ type webIdentityResult struct {
 }
 
 type assumeRoleResult struct {
-	XMLName         xml.Name       `xml:"AssumeRoleResult"`
 	AssumedRoleUser xmlAssumedRole `xml:"AssumedRoleUser"`
 	Credentials     xmlCredentials `xml:"Credentials"`
 	SourceIdentity  string         `xml:"SourceIdentity,omitempty"`
@@ -148,7 +162,6 @@ type assumeRoleResult struct {
 }
 
 type callerIdentityResult struct {
-	XMLName xml.Name `xml:"GetCallerIdentityResult"`
 	Arn     string
 	UserID  string `xml:"UserId"`
 	Account string

@@ -97,8 +97,10 @@ func codeOfStatus(status int) string {
 	return "ValidationError"
 }
 
-// writeSTSError is the error form of the AWS query protocol.
-func writeSTSError(w http.ResponseWriter, e *awsError) {
+func writeSTSError(w http.ResponseWriter, e *awsError) { writeQueryError(w, stsNamespace, e) }
+
+// writeQueryError is the error form of the AWS query protocol.
+func writeQueryError(w http.ResponseWriter, namespace string, e *awsError) {
 	kind := "Sender"
 	if e.status >= 500 {
 		kind = "Receiver"
@@ -106,12 +108,12 @@ func writeSTSError(w http.ResponseWriter, e *awsError) {
 	id := randomGUID()
 	w.Header().Set("x-amzn-RequestId", id)
 	writeXML(w, e.status, struct {
-		XMLName xml.Name `xml:"https://sts.amazonaws.com/doc/2011-06-15/ ErrorResponse"`
-		Type    string   `xml:"Error>Type"`
-		Code    string   `xml:"Error>Code"`
-		Message string   `xml:"Error>Message"`
-		ID      string   `xml:"RequestId"`
-	}{Type: kind, Code: e.code, Message: e.message, ID: id})
+		XMLName xml.Name
+		Type    string `xml:"Error>Type"`
+		Code    string `xml:"Error>Code"`
+		Message string `xml:"Error>Message"`
+		ID      string `xml:"RequestId"`
+	}{XMLName: xml.Name{Space: namespace, Local: "ErrorResponse"}, Type: kind, Code: e.code, Message: e.message, ID: id})
 }
 
 func writeXML(w http.ResponseWriter, status int, value any) {

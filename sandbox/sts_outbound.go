@@ -1,8 +1,6 @@
 package sandbox
 
 import (
-	"encoding/xml"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,7 +9,6 @@ import (
 
 // webIdentityTokenResult is the result of GetWebIdentityToken.
 type webIdentityTokenResult struct {
-	XMLName          xml.Name `xml:"GetWebIdentityTokenResult"`
 	WebIdentityToken string
 	Expiration       string
 }
@@ -38,7 +35,7 @@ func (c *call) getWebIdentityToken() (any, *awsError) {
 	if refusal != nil {
 		return nil, refusal
 	}
-	if caller.account.OutboundIssuer == "" {
+	if !caller.account.iam.at(c.s.effective()).outbound {
 		return nil, &awsError{"OutboundWebIdentityFederationDisabled", http.StatusForbidden, "Outbound web identity federation is not enabled for this account."} // unverified wording
 	}
 	if !caller.expiry.IsZero() && c.now.Add(lifetime).After(caller.expiry) {
@@ -54,10 +51,7 @@ func (c *call) getWebIdentityToken() (any, *awsError) {
 }
 
 func (c *call) readWebToken() ([]string, time.Duration, *awsError) {
-	var audiences []string
-	for i := 1; c.form.Has(fmt.Sprintf("Audience.member.%d", i)); i++ {
-		audiences = append(audiences, c.form.Get(fmt.Sprintf("Audience.member.%d", i)))
-	}
+	audiences := formList(c.form, "Audience")
 	switch {
 	case len(audiences) == 0:
 		return nil, 0, constraint("audience", "Member must have length greater than or equal to 1")
@@ -103,7 +97,7 @@ func (c *call) outboundClaims(caller *identity, audiences []string, expiry time.
 		audience = audiences[0]
 	}
 	return map[string]any{
-		"iss": caller.account.OutboundIssuer, "sub": subject, "aud": audience, "jti": randomGUID(),
+		"iss": caller.account.outboundIssuer(), "sub": subject, "aud": audience, "jti": randomGUID(),
 		"iat": c.now.Unix(), "exp": expiry.Unix(), "https://sts.amazonaws.com/": about,
 	}
 }

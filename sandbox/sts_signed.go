@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"sort"
 	"strings"
 	"time"
@@ -67,7 +68,7 @@ func (c *call) checkRoleTrust(caller *identity, a *assumption) (*role, *awsError
 	refused := func(action string) *awsError {
 		return denied("User: %s is not authorized to perform: %s on resource: %s", caller.arn, action, a.roleARN)
 	}
-	r := c.s.index.roles[a.roleARN]
+	r := c.s.role(a.roleARN)
 	if r == nil {
 		return nil, refused(trust.AssumeRole)
 	}
@@ -140,6 +141,15 @@ func formTags(form map[string][]string) map[string]string {
 		tags[key[0]] = strings.Join(form[prefix+"Value"], "")
 	}
 	return tags
+}
+
+// formList reads Name.member.1, Name.member.2 and so on, to the first that is missing.
+func formList(form url.Values, name string) []string {
+	var list []string
+	for i := 1; form.Has(fmt.Sprintf("%s.member.%d", name, i)); i++ {
+		list = append(list, form.Get(fmt.Sprintf("%s.member.%d", name, i)))
+	}
+	return list
 }
 
 // forSTS turns a bad signature into the words of STS.

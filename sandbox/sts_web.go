@@ -110,11 +110,11 @@ func (c *call) providerFor(accountID, issuer string) *OIDCProvider {
 	if a == nil {
 		return nil
 	}
-	provider := a.providers[trust.ProviderKey(issuer)]
-	if provider == nil || provider.URL != issuer {
+	found := a.iam.at(c.s.effective()).providers[trust.ProviderKey(issuer)]
+	if found == nil || found.URL != issuer {
 		return nil
 	}
-	return provider
+	return &found.OIDCProvider
 }
 
 func (c *call) checkTimes(token *webToken) *awsError {
@@ -140,7 +140,7 @@ func (c *call) checkTimes(token *webToken) *awsError {
 // checkTrust asks the role's trust policy. A role that does not exist is
 // refused in the same words.
 func (c *call) checkTrust(token *webToken, provider *OIDCProvider, a *assumption) (*role, *awsError) {
-	r := c.s.index.roles[a.roleARN]
+	r := c.s.role(a.roleARN)
 	if r == nil {
 		return nil, denied("Not authorized to perform %s", trust.AssumeRoleWithWebIdentity)
 	}

@@ -3,7 +3,8 @@ package sandbox
 import "time"
 
 // World is everything that exists on the far sides. It is plain data and must
-// not change once it was given to [New].
+// not change once it was given to [New]; what is written through the APIs of the
+// sandbox changes its own copy.
 type World struct {
 	Tenants  []Tenant  `json:"tenants,omitempty" yaml:"tenants,omitempty"`
 	Accounts []Account `json:"accounts,omitempty" yaml:"accounts,omitempty"`
@@ -102,6 +103,7 @@ type Account struct {
 	Users           []AccessKey        `json:"users,omitempty" yaml:"users,omitempty"`
 	Workspaces      []MetricsWorkspace `json:"workspaces,omitempty" yaml:"workspaces,omitempty"`
 	OutboundIssuer  string             `json:"outbound_issuer,omitempty" yaml:"outbound_issuer,omitempty"`   // https://<uuid>.tokens.sts.global.api.aws; empty: outbound federation is switched off
+	Administrators  []string           `json:"administrators,omitempty" yaml:"administrators,omitempty"`     // ARNs of the users and roles that IAM obeys
 	DisabledRegions []string           `json:"disabled_regions,omitempty" yaml:"disabled_regions,omitempty"` // STS answers RegionDisabledException there
 }
 
@@ -109,6 +111,9 @@ type Account struct {
 type OIDCProvider struct {
 	URL       string   `json:"url" yaml:"url"` // the issuer, trailing slash included
 	ClientIDs []string `json:"client_ids" yaml:"client_ids"`
+
+	Thumbprints []string          `json:"thumbprints,omitempty" yaml:"thumbprints,omitempty"`
+	Tags        map[string]string `json:"tags,omitempty" yaml:"tags,omitempty"`
 }
 
 // Role is an IAM role.
@@ -117,6 +122,11 @@ type Role struct {
 	Path        string        `json:"path,omitempty" yaml:"path,omitempty"`               // "/" when empty
 	TrustPolicy string        `json:"trust_policy" yaml:"trust_policy"`                   // JSON
 	MaxSession  time.Duration `json:"max_session,omitempty" yaml:"max_session,omitempty"` // one hour when zero
+
+	Description string            `json:"description,omitempty" yaml:"description,omitempty"`
+	Tags        map[string]string `json:"tags,omitempty" yaml:"tags,omitempty"`
+	Policies    map[string]string `json:"policies,omitempty" yaml:"policies,omitempty"` // inline policies, JSON by name
+	Attached    []string          `json:"attached,omitempty" yaml:"attached,omitempty"` // ARNs of managed policies
 }
 
 // Bucket is an S3 bucket with its objects by key.

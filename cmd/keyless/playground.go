@@ -120,7 +120,7 @@ func (g *playground) writeFiles(certificate []byte) error {
 		"app-secret":      sandbox.DemoAppSecret,
 		"keyless.yaml":    g.config(),
 		"aws-config":      g.awsConfig(exe),
-		"aws-credentials": "",
+		"aws-credentials": adminCredentials(),
 		"env":             g.shell(),
 	} {
 		if err := os.WriteFile(g.path(name), []byte(content), 0o600); err != nil {
@@ -175,6 +175,11 @@ func (g *playground) awsConfig(exe string) string {
 			p.section, exe, g.path("keyless.yaml"), p.profile) // quotes at both ends would be taken off by Go's SDK
 	}
 	return b.String()
+}
+
+// adminCredentials are those of who sets up the account: the profile admin.
+func adminCredentials() string {
+	return "[admin]\naws_access_key_id = " + sandbox.DemoAdminKeyID + "\naws_secret_access_key = " + sandbox.DemoAdminSecret + "\n"
 }
 
 // variables are where the sandbox is, and what the host would tell a program.
