@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	keyless "github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/internal/iam"
 	"github.com/keyless-id/keyless/profile"
 	"github.com/keyless-id/keyless/trust"
 )
@@ -34,7 +35,7 @@ func (e *evidence) chain() []Finding {
 }
 
 // chainedRole judges the trust of one role in the one before it.
-func (e *evidence) chainedRole(before string, hop profile.Hop, role reading[Role]) (Finding, bool) {
+func (e *evidence) chainedRole(before string, hop profile.Hop, role reading[iam.Role]) (Finding, bool) {
 	name := splitARN(hop.RoleARN).roleName()
 	f := Finding{Check: "chain", Hop: keyless.HopExchange, Verdict: Failed, Evidence: []string{named("role", hop.RoleARN), said(e.exchangeErr)}}
 	if role.absent() {

@@ -10,6 +10,7 @@ import (
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/awshost"
 	"github.com/keyless-id/keyless/awssts"
+	"github.com/keyless-id/keyless/internal/iam"
 	"github.com/keyless-id/keyless/internal/jwtpeek"
 	"github.com/keyless-id/keyless/internal/wire"
 	"github.com/keyless-id/keyless/profile"
@@ -37,12 +38,12 @@ type evidence struct {
 	credentials keyless.Credentials
 	exchangeErr error
 	first       bool // the first role was assumed, whatever became of the chain
-	caller      reading[awssts.Caller]
+	caller      reading[iam.Caller]
 
-	role      reading[Role]
-	provider  reading[Provider]
+	role      reading[iam.Role]
+	provider  reading[iam.Provider]
 	providers reading[[]string]
-	chained   []reading[Role]
+	chained   []reading[iam.Role]
 	unread    []string // why IAM could not be read, one line for each login that was tried
 
 	shadows shadows
@@ -121,7 +122,7 @@ func (e *evidence) askSTS(ctx context.Context, beside *sync.WaitGroup) {
 	session := e.credentials
 	if e.exchangeErr == nil {
 		e.first = true
-		beside.Go(func() { e.caller = read(e.built.STS.Caller(ctx, session)) })
+		beside.Go(func() { e.caller = read(e.callerOf(ctx, session)) })
 		beside.Go(func() { e.signing = e.probeSigners(ctx) })
 	}
 	if failedLater(e.exchangeErr) {
@@ -132,6 +133,26 @@ func (e *evidence) askSTS(ctx context.Context, beside *sync.WaitGroup) {
 	if e.claimsErr == nil && !guarded(e.exchangeErr) {
 		e.readAccount(ctx, session)
 	}
+}
+
+// callerOf asks STS whose credentials they are, where the role was assumed.
+func (e *evidence) callerOf(ctx context.Context, from keyless.Credentials) (iam.Caller, error) {
+	at := e.built.STS
+	partition := splitARN(at.RoleARN).partition
+	_, home := iam.Endpoint(partition)
+	sts := iam.STS{Credentials: held(from), Region: firstText(at.Region, home), Endpoint: at.Endpoint, HTTPClient: at.Client}
+	if at.Endpoint == "" {
+		var err error
+		if sts.Endpoint, err = awssts.Endpoint(sts.Region, partition, at.FIPS, at.DualStack); err != nil {
+			return iam.Caller{}, err
+		}
+	}
+	return sts.Caller(ctx)
+}
+
+// held are credentials that somebody has already.
+func held(credentials keyless.Credentials) keyless.CredentialsProvider {
+	return keyless.CredentialsProviderFunc(func(context.Context) (keyless.Credentials, error) { return credentials, nil })
 }
 
 // failedLater reports whether it was a chained role that refused, and not the first.

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	keyless "github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/internal/iam"
 )
 
 // login is somebody who may be allowed to read IAM.
@@ -41,12 +42,12 @@ func (e *evidence) readAccount(ctx context.Context, session keyless.Credentials)
 // sameAccount refuses a login whose account is not the role's: what it does not find there
 // may well exist.
 func (e *evidence) sameAccount(ctx context.Context, own keyless.Credentials) error {
-	caller, err := e.built.STS.Caller(ctx, own)
+	caller, err := e.callerOf(ctx, own)
 	if err != nil {
 		return err
 	}
-	if want := splitARN(e.built.STS.RoleARN).account; caller.AccountID != want {
-		return fmt.Errorf("it is of account %s, and the role of %s", caller.AccountID, want)
+	if want := splitARN(e.built.STS.RoleARN).account; caller.Account != want {
+		return fmt.Errorf("it is of account %s, and the role of %s", caller.Account, want)
 	}
 	return nil
 }
@@ -64,7 +65,7 @@ func (e *evidence) readWhole() bool {
 func settled[T any](r reading[T]) bool { return r.known() || r.absent() }
 
 func (e *evidence) readAs(ctx context.Context, as login) {
-	account := e.IAM(keyless.CredentialsProviderFunc(func(context.Context) (keyless.Credentials, error) { return as.credentials, nil }))
+	account := e.IAM(held(as.credentials))
 	var beside sync.WaitGroup
 	if !settled(e.provider) {
 		beside.Go(func() { e.readProvider(ctx, account) })
@@ -73,7 +74,7 @@ func (e *evidence) readAs(ctx context.Context, as login) {
 		beside.Go(func() { e.role = read(account.Role(ctx, splitARN(e.built.STS.RoleARN).roleName())) })
 	}
 	hops := e.Profile.AWS.Chain
-	e.chained = append(e.chained, make([]reading[Role], len(hops)-len(e.chained))...)
+	e.chained = append(e.chained, make([]reading[iam.Role], len(hops)-len(e.chained))...)
 	for i, hop := range hops {
 		if arn := splitARN(hop.RoleARN); !settled(e.chained[i]) && arn.account == splitARN(e.built.STS.RoleARN).account {
 			beside.Go(func() { e.chained[i] = read(account.Role(ctx, arn.roleName())) })
@@ -81,7 +82,7 @@ func (e *evidence) readAs(ctx context.Context, as login) {
 	}
 	beside.Wait()
 	for _, err := range []error{e.role.err, e.provider.err} {
-		if err != nil && codeOf(err) != codeNoSuchEntity {
+		if err != nil && codeOf(err) != iam.CodeNoSuchEntity {
 			e.unread = append(e.unread, as.name+": "+clean(err.Error()))
 		}
 	}
