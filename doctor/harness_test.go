@@ -27,6 +27,7 @@ import (
 	"github.com/keyless-id/keyless/internal/iam"
 	"github.com/keyless-id/keyless/profile"
 	"github.com/keyless-id/keyless/sandbox"
+	"github.com/keyless-id/keyless/trust"
 )
 
 // setup is a workload with all that decides whether it gets its credentials.
@@ -42,7 +43,8 @@ type setup struct {
 	policy  bool                                      // the policy is from a file, and IAM is not read
 	blind   bool                                      // nobody may read IAM, and there is no file
 	now     time.Time
-	run     func(func()) // how the examination is run; nil: as it is
+	played  *sandbox.Sandbox // of the latest examination
+	run     func(func())     // how the examination is run; nil: as it is
 }
 
 // reading says how a set-up's policy is read, for names of tests.
@@ -132,6 +134,7 @@ func (s *setup) examine(t *testing.T) doctor.Report {
 		t.Fatal(err)
 	}
 	defer func() { _ = played.Close() }()
+	s.played = played
 	if s.trouble != nil {
 		s.trouble(played)
 	}
@@ -161,9 +164,10 @@ func (s *setup) examine(t *testing.T) doctor.Report {
 	var report doctor.Report
 	do := func() { report = d.Examine(t.Context()) }
 	if s.run == nil {
-		s.run = func(do func()) { do() }
+		do()
+	} else {
+		s.run(do)
 	}
-	s.run(do)
 	s.leaksNothing(t, report)
 	return report
 }
@@ -363,4 +367,45 @@ func (s *setup) awsConfig(t *testing.T) {
 	t.Helper()
 	s.env["AWS_CONFIG_FILE"] = s.file(t, "aws-config", "[default]\ncredential_process = /usr/bin/keyless credential-process p\n")
 	s.env["AWS_SHARED_CREDENTIALS_FILE"] = filepath.Join(s.dir, "aws-credentials")
+}
+
+// mode makes a folder, if it is to be one, and sets who may use a path.
+func mode(t *testing.T, path string, bits os.FileMode) {
+	t.Helper()
+	if bits == 0o777 {
+		if err := os.MkdirAll(path, bits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(path, bits); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// misfederate changes all federated credentials of the application.
+func (s *setup) misfederate(change func(*sandbox.FIC)) {
+	credentials := s.app(sandbox.DemoAppClientID).FederatedCredentials
+	for i := range credentials {
+		change(&credentials[i])
+	}
+}
+
+func (s *setup) removeProvider(issuer string) {
+	account := &s.world.Accounts[0]
+	account.Providers = slices.DeleteFunc(account.Providers, func(p sandbox.OIDCProvider) bool { return p.URL == issuer })
+}
+
+// only keeps one statement of a policy.
+func only(t *testing.T, policy string, index int) string {
+	t.Helper()
+	parsed, err := trust.Parse([]byte(policy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed.Statements = parsed.Statements[index : index+1]
+	text, err := json.Marshal(parsed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
