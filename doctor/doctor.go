@@ -22,11 +22,14 @@ type Doctor struct {
 	// Around goes round each transport with which a far side is asked; nil: nothing does.
 	Around func(http.RoundTripper) http.RoundTripper
 
-	// IAM reads the account with somebody's credentials; nil: it is not read. It is asked
-	// as the session that was obtained, and then as Login.
-	IAM func(keyless.CredentialsProvider) Account
-	// Login is the AWS login of whoever runs the program; nil: there is none.
-	Login keyless.CredentialsProvider
+	// IAM reads the account with somebody's credentials, by a client that trusts what the
+	// profile's does; nil: it is not read. It is asked as the session that was obtained, and
+	// then as Login.
+	IAM func(keyless.CredentialsProvider, *http.Client) Account
+	// Login is the AWS login of whoever runs the program; nil: there is none. It may be
+	// slow, and is asked after a refusal only, unless Thorough.
+	Login    keyless.CredentialsProvider
+	Thorough bool
 	// Policy is the role's trust policy from a file, for want of one that can be read live.
 	Policy []byte
 }

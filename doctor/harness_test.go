@@ -47,7 +47,7 @@ type setup struct {
 	run     func(func())     // how the examination is run; nil: as it is
 }
 
-// reading says how a set-up's policy is read, for names of tests.
+// login is that of somebody who may read IAM.
 func (s *setup) login() keyless.CredentialsProvider {
 	if s.blind {
 		return nil
@@ -152,14 +152,14 @@ func (s *setup) examine(t *testing.T) doctor.Report {
 		return doctor.Misconfigured(err)
 	}
 	selected.Far.ArcTokenDir = tokens
-	d := doctor.Doctor{Profile: selected, Routes: serve.Routes("p"), Getenv: getenv, Around: s.transport(played), Login: s.login()}
+	d := doctor.Doctor{Profile: selected, Routes: serve.Routes("p"), Getenv: getenv, Around: s.transport(played), Login: s.login(), Thorough: true}
 	if !s.now.IsZero() {
 		d.Now = func() time.Time { return s.now }
 	}
 	if s.policy {
 		d.Policy = []byte(s.ours().TrustPolicy)
 	} else {
-		d.IAM = s.account(played)
+		d.IAM = account
 	}
 	var report doctor.Report
 	do := func() { report = d.Examine(t.Context()) }
@@ -172,10 +172,8 @@ func (s *setup) examine(t *testing.T) doctor.Report {
 	return report
 }
 
-func (s *setup) account(played *sandbox.Sandbox) func(keyless.CredentialsProvider) doctor.Account {
-	return func(credentials keyless.CredentialsProvider) doctor.Account {
-		return iam.Client{Credentials: credentials, HTTPClient: &http.Client{Transport: played.RoundTripper()}}
-	}
+func account(credentials keyless.CredentialsProvider, client *http.Client) doctor.Account {
+	return iam.Client{Credentials: credentials, HTTPClient: client}
 }
 
 func (s *setup) transport(played *sandbox.Sandbox) func(http.RoundTripper) http.RoundTripper {
@@ -369,6 +367,17 @@ func (s *setup) awsConfig(t *testing.T) {
 	s.env["AWS_SHARED_CREDENTIALS_FILE"] = filepath.Join(s.dir, "aws-credentials")
 }
 
+// projected gives the pod the token of somebody else.
+func (s *setup) projected(what sandbox.FIC) {
+	file := filepath.Join(s.dir, "projected")
+	s.env["AZURE_FEDERATED_TOKEN_FILE"] = file
+	s.trouble = func(w *sandbox.Sandbox) {
+		if err := w.ProjectToken(file, what, time.Hour); err != nil {
+			panic(err)
+		}
+	}
+}
+
 // mode makes a folder, if it is to be one, and sets who may use a path.
 func mode(t *testing.T, path string, bits os.FileMode) {
 	t.Helper()
@@ -376,6 +385,8 @@ func mode(t *testing.T, path string, bits os.FileMode) {
 		if err := os.MkdirAll(path, bits); err != nil {
 			t.Fatal(err)
 		}
+		mode(t, filepath.Dir(path), 0o755)
+		mode(t, filepath.Dir(filepath.Dir(path)), 0o755)
 	}
 	if err := os.Chmod(path, bits); err != nil {
 		t.Fatal(err)

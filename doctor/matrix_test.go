@@ -144,12 +144,16 @@ func registrationFaults() []fault {
 		},
 		{
 			name: "a federated credential for another service account", base: pod, code: "AADSTS700213",
-			do: func(_ *testing.T, s *setup) { s.misfederate(func(f *sandbox.FIC) { f.Subject += "-other" }) },
+			do: func(_ *testing.T, s *setup) {
+				s.projected(sandbox.FIC{Issuer: sandbox.DemoClusterIssuer, Subject: "system:serviceaccount:demo:other", Audience: sandbox.ExchangeAudience})
+			},
 		},
 		{
 			name: "a federated credential for another cluster", base: pod, code: "AADSTS700211",
 			do: func(_ *testing.T, s *setup) {
-				s.misfederate(func(f *sandbox.FIC) { f.Issuer = "https://oidc.example/other" })
+				const cluster = "https://westeurope.oic.prod-aks.azure.com/other/"
+				s.world.Issuers = append(s.world.Issuers, sandbox.Issuer{URL: cluster})
+				s.projected(sandbox.FIC{Issuer: cluster, Subject: sandbox.DemoServiceAccount, Audience: sandbox.ExchangeAudience})
 			},
 		},
 	}
@@ -856,8 +860,8 @@ func TestTheReferenceIsCurrent(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := f.set(t)
 				found := cause(s.examine(t))
-				fix := strings.ReplaceAll(firstLine(found.Fix), s.dir, "/etc/keyless")
-				page.WriteString("| " + cell(f.name) + " | `" + found.Code + "` | " + cell(fix) + " |\n")
+				fix := strings.ReplaceAll(remedy(found.Fix), s.dir, "/etc/keyless")
+				page.WriteString("| " + cell(f.name) + " | `" + found.Code + "` | " + fix + " |\n")
 			})
 		})
 	}
@@ -886,9 +890,14 @@ fix says, and examined again.
 | --- | --- | --- |
 `
 
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
-	return line
+// remedy is what to do, and the first command or setting below it.
+func remedy(fix string) string {
+	advice, rest, _ := strings.Cut(fix, "\n")
+	command, _, _ := strings.Cut(rest, "\n")
+	if command == "" || strings.HasSuffix(command, ":") || strings.ContainsAny(command[:1], "#-1 ") {
+		return cell(advice)
+	}
+	return cell(advice) + ": `` " + strings.ReplaceAll(command, "|", `\|`) + " ``"
 }
 
 func cell(text string) string { return strings.NewReplacer("|", `\|`, "<", "&lt;").Replace(text) }

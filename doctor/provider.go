@@ -118,7 +118,7 @@ func (e *evidence) overruled(f Finding) Finding {
 }
 
 func (e *evidence) noProvider(f *Finding) {
-	name, how := nearest(e.key(), e.otherProviders())
+	name, how := e.nearestProvider()
 	f.Verdict, f.Code = Failed, "provider-missing"
 	f.Summary = fmt.Sprintf("account %s has no IAM OIDC provider for %s", splitARN(e.built.STS.RoleARN).account, clean(e.claims.Issuer))
 	f.Evidence = []string{named("wanted", e.providerARN())}
@@ -134,16 +134,30 @@ func (e *evidence) noProvider(f *Finding) {
 	case differsTenant:
 		f.Code, why = "provider-other-tenant", "the token is of another tenant than the provider: make a provider for this one, or take the identity from the other tenant"
 	case differsIssuer:
-		if e.Profile.Source.AzurePipelines == nil {
-			name = ""
-			break
-		}
 		f.Code, why = "provider-other-issuer", "the service connection has another issuer than the provider, as after it was converted: make a provider for this one"
 	}
 	if name != "" {
 		f.Evidence = append(f.Evidence, named("there is", name))
 	}
 	f.Fix = lines(why, create)
+}
+
+// nearestProvider is the one that may be meant for the token's issuer. Providers of issuers
+// that are not Entra's stand for others, but for the older one of Azure Pipelines, whose
+// tokens have one version only.
+func (e *evidence) nearestProvider() (name, how string) {
+	others := e.otherProviders()
+	if e.Profile.Source.AzurePipelines == nil {
+		if name, how = nearest(e.key(), others); how == differsIssuer {
+			return "", ""
+		}
+		return name, how
+	}
+	older := slices.IndexFunc(others, func(name string) bool { return strings.HasPrefix(name, "vstoken.dev.azure.com/") })
+	if older < 0 {
+		return "", ""
+	}
+	return others[older], differsIssuer
 }
 
 // versionAdvice is for a provider of the tokens' other version.

@@ -25,7 +25,7 @@ func (e *evidence) readAccount(ctx context.Context, session keyless.Credentials)
 	if session.AccessKeyID != "" {
 		e.readAs(ctx, login{"the session", session})
 	}
-	if e.readWhole() || e.Login == nil {
+	if e.readWhole() || e.Login == nil || e.exchangeErr == nil && !e.Thorough {
 		return
 	}
 	own, err := e.Login.Credentials(ctx)
@@ -33,7 +33,7 @@ func (e *evidence) readAccount(ctx context.Context, session keyless.Credentials)
 		err = e.sameAccount(ctx, own)
 	}
 	if err != nil {
-		e.unread = append(e.unread, "your own AWS login: "+clean(err.Error()))
+		e.unread = append(e.unread, "your own AWS login: "+orDefault(hinted(err), clean(err.Error())))
 		return
 	}
 	e.readAs(ctx, login{"your own AWS login", own})
@@ -65,7 +65,7 @@ func (e *evidence) readWhole() bool {
 func settled[T any](r reading[T]) bool { return r.known() || r.absent() }
 
 func (e *evidence) readAs(ctx context.Context, as login) {
-	account := e.IAM(held(as.credentials))
+	account := e.IAM(held(as.credentials), e.built.STS.Client)
 	var beside sync.WaitGroup
 	if !settled(e.provider) {
 		beside.Go(func() { e.readProvider(ctx, account) })

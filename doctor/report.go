@@ -3,6 +3,7 @@ package doctor
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/profile"
@@ -78,7 +79,10 @@ func configurationWrong(err error) Finding {
 		f.Summary, f.Fix = clean(wrong.Message), clean(wrong.Hint)
 		bare := *wrong
 		bare.Message = ""
-		f.Evidence = texts(clean(bare.Error()))
+		f.Evidence = texts(strings.TrimSuffix(clean(bare.Error()), ":"))
+		if f.Fix == "" {
+			f.Fix = "correct it; keyless prints its settings with keyless token --help"
+		}
 	}
 	return f
 }

@@ -118,7 +118,7 @@ func (e *evidence) unexplained(failed *keyless.Error, f *Finding) {
 	switch {
 	case policy == nil:
 		f.Summary = "STS refuses, and the role's trust policy could not be read"
-		f.Fix = lines(e.unreadRole(Finding{}).Fix, hinted(failed))
+		f.Fix = lines(hinted(failed), e.unreadRole(Finding{}).Fix)
 	case from == "live":
 		f.Fix = "the trust policy lets this token in, but something above it does not: a service control policy or resource control policy of the organization; or it was changed less than a minute ago\n" +
 			"aws cloudtrail lookup-events --lookup-attributes AttributeKey=EventName,AttributeValue=AssumeRoleWithWebIdentity"

@@ -67,7 +67,7 @@ func Select(name, file string, given []Given, getenv func(string) string) (*Sele
 // Select finds a profile of the file, changed by what flags say. Without a name it is the
 // one that KEYLESS_PROFILE names, default, or the only one.
 func (c *Config) Select(name string, given []Given, getenv func(string) string) (*Selected, error) {
-	name, err := c.choose(name, getenv)
+	name, err := c.Choose(name, getenv)
 	if err != nil {
 		return nil, err
 	}

@@ -27,6 +27,7 @@ func newRoot(p *program) *cobra.Command {
 		newExec(p),
 		newServe(p),
 		newProxy(p),
+		newDoctor(p),
 		newStatus(p),
 		newCache(p),
 		newAudit(p),
@@ -37,8 +38,18 @@ func newRoot(p *program) *cobra.Command {
 	for _, command := range root.Commands() {
 		command.Args = asUsage(command.Args)
 	}
+	hideHelp(root)
 	root.Args = asUsage(root.Args)
 	return root
+}
+
+// hideHelp leaves the command help out of its own list, as the flag is: every page ends
+// with how to ask for help.
+func hideHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, command := range root.Commands() {
+		command.Hidden = command.Hidden || command.Name() == "help"
+	}
 }
 
 // asUsage makes a wrong number of arguments a usage error.
