@@ -8,10 +8,9 @@ import (
 // the man pages are made as well.
 func newRoot(p *program) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "keyless",
-		Short: "Short-lived cloud credentials from the identity a workload already has",
-		Long: "keyless proves who a workload is to Microsoft Entra ID, trades the proof for\n" +
-			"short-lived AWS credentials, and hands them to programs that know nothing of it.",
+		Use:           "keyless",
+		Short:         "Short-lived cloud credentials from the identity a workload already has",
+		Long:          "keyless proves who a workload is to Entra ID, and trades that for AWS credentials.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
@@ -38,18 +37,8 @@ func newRoot(p *program) *cobra.Command {
 	for _, command := range root.Commands() {
 		command.Args = asUsage(command.Args)
 	}
-	hideHelp(root)
 	root.Args = asUsage(root.Args)
 	return root
-}
-
-// hideHelp leaves the command help out of its own list, as the flag is: every page ends
-// with how to ask for help.
-func hideHelp(root *cobra.Command) {
-	root.InitDefaultHelpCmd()
-	for _, command := range root.Commands() {
-		command.Hidden = command.Hidden || command.Name() == "help"
-	}
 }
 
 // asUsage makes a wrong number of arguments a usage error.
