@@ -122,7 +122,9 @@ func (e *evidence) askSTS(ctx context.Context, beside *sync.WaitGroup) {
 	session := e.credentials
 	if e.exchangeErr == nil {
 		e.first = true
-		beside.Go(func() { e.caller = read(e.callerOf(ctx, session)) })
+		if e.ofAWS() {
+			beside.Go(func() { e.caller = read(e.callerOf(ctx, session)) })
+		}
 		beside.Go(func() { e.signing = e.probeSigners(ctx) })
 	}
 	if failedLater(e.exchangeErr) {
@@ -130,9 +132,15 @@ func (e *evidence) askSTS(ctx context.Context, beside *sync.WaitGroup) {
 		session, err = e.built.STS.Exchange(ctx, e.token)
 		e.first = err == nil
 	}
-	if e.claimsErr == nil && !guarded(e.exchangeErr) {
+	if e.shown() && e.ofAWS() {
 		e.readAccount(ctx, session)
 	}
+}
+
+// ofAWS reports whether the role is AWS's: other implementations of STS have no IAM, and
+// do not say who a caller is.
+func (e *evidence) ofAWS() bool {
+	return strings.HasPrefix(splitARN(e.built.STS.RoleARN).partition, "aws")
 }
 
 // callerOf asks STS whose credentials they are, where the role was assumed.

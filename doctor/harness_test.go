@@ -9,11 +9,14 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"io"
+	"iter"
 	"maps"
 	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -43,6 +46,8 @@ type setup struct {
 	policy  bool                                      // the policy is from a file, and IAM is not read
 	blind   bool                                      // nobody may read IAM, and there is no file
 	now     time.Time
+	mu      sync.Mutex
+	secrets []string         // that the far sides handed out
 	played  *sandbox.Sandbox // of the latest examination
 	run     func(func())     // how the examination is run; nil: as it is
 }
@@ -169,6 +174,7 @@ func (s *setup) examine(t *testing.T) doctor.Report {
 		s.run(do)
 	}
 	s.leaksNothing(t, report)
+	s.tellsTheTruth(t, selected, getenv, report)
 	return report
 }
 
@@ -178,10 +184,11 @@ func account(credentials keyless.CredentialsProvider, client *http.Client) docto
 
 func (s *setup) transport(played *sandbox.Sandbox) func(http.RoundTripper) http.RoundTripper {
 	return func(http.RoundTripper) http.RoundTripper {
+		far := played.RoundTripper()
 		if s.around != nil {
-			return s.around(played.RoundTripper())
+			far = s.around(far)
 		}
-		return played.RoundTripper()
+		return s.overheard(far)
 	}
 }
 
@@ -203,12 +210,72 @@ func (s *setup) environment(t *testing.T, played *sandbox.Sandbox) func(string) 
 	return func(name string) string { return all[name] }
 }
 
+// handedOut matches what the far sides hand out and nobody else may see.
+var handedOut = regexp.MustCompile(`"access_token":"([^"]+)"|"oidcToken":"([^"]+)"|<(?:SecretAccessKey|SessionToken|WebIdentityToken)>([^<]+)<|"(?:SecretAccessKey|Token)":"([^"]+)"`)
+
+// overheard remembers the secrets in answers.
+func (s *setup) overheard(far http.RoundTripper) http.RoundTripper {
+	return tripper(func(r *http.Request) (*http.Response, error) {
+		response, err := far.RoundTrip(r)
+		if err != nil {
+			return nil, err
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body = io.NopCloser(bytes.NewReader(body))
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, found := range handedOut.FindAllSubmatch(body, -1) {
+			s.secrets = append(s.secrets, string(bytes.Join(found[1:], nil)))
+		}
+		return response, err
+	})
+}
+
+func (s *setup) canaries() iter.Seq[string] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Values(slices.Clone(s.secrets))
+}
+
+// tellsTheTruth compares the report with what happens to the workload itself: whatever
+// fails there has failed in the report.
+func (s *setup) tellsTheTruth(t *testing.T, selected *profile.Selected, getenv func(string) string, report doctor.Report) {
+	t.Helper()
+	own := *selected
+	own.Far.Around = s.transport(s.played)
+	var err error
+	work := func() {
+		var built *profile.Built
+		if built, err = own.Build(getenv); err != nil {
+			return
+		}
+		if built.Exchanger == nil {
+			_, err = built.Source.Token(t.Context())
+			return
+		}
+		_, err = keyless.Federate(built.Source, built.Exchanger).Credentials(t.Context())
+	}
+	if s.run == nil {
+		work()
+	} else {
+		s.run(work)
+	}
+	if _, failed := report.FirstFailure(); err != nil && !failed {
+		t.Errorf("the workload fails (%v), and the report does not say so", err)
+	}
+}
+
 // leaksNothing looks for what no report may say.
 func (s *setup) leaksNothing(t *testing.T, report doctor.Report) {
 	t.Helper()
 	text, err := json.Marshal(report)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for secret := range s.canaries() {
+		if bytes.Contains(text, []byte(secret)) {
+			t.Errorf("the report shows %q, which a far side handed out", secret)
+		}
 	}
 	for _, secret := range []string{sandbox.DemoAppSecret, sandbox.DemoJobToken, sandbox.DemoContainerToken, sandbox.DemoAdminSecret, "eyJ", "IQoJ", "hunter2", "PRIVATE KEY"} {
 		if bytes.Contains(text, []byte(secret)) {

@@ -64,8 +64,8 @@ func (o *observer) proxied(host string) (sighting, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	i := slices.IndexFunc(o.sightings, func(s sighting) bool {
-		page := strings.HasPrefix(s.kind, "text/html")
-		return s.host == host && (s.via != "" || page || s.status == http.StatusProxyAuthRequired)
+		page := strings.HasPrefix(s.kind, "text/html") || s.via != "" && !strings.Contains(s.kind, "json")
+		return s.host == host && (page || s.status == http.StatusProxyAuthRequired)
 	})
 	if i < 0 {
 		return sighting{}, false

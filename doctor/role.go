@@ -9,7 +9,7 @@ import (
 
 // roleItself is about the role being there, under the ARN that the profile has.
 func (e *evidence) roleItself() Finding {
-	if !e.shown() {
+	if !e.shown() || !e.ofAWS() {
 		return Finding{}
 	}
 	name := splitARN(e.built.STS.RoleARN).roleName()

@@ -32,6 +32,7 @@ func (e *evidence) session() Finding {
 	default:
 		e.unexplained(failed, &f)
 	}
+	e.throughProxy(&f)
 	return f
 }
 

@@ -41,12 +41,20 @@ func readShadows(getenv func(string) string) shadows {
 			s.profile, s.profileVariable = getenv(name), name
 		}
 	}
-	home := filepath.Join(firstOf(getenv, "HOME", "USERPROFILE"), ".aws")
-	s.config = firstText(getenv("AWS_CONFIG_FILE"), filepath.Join(home, "config"))
-	s.keys = firstText(getenv("AWS_SHARED_CREDENTIALS_FILE"), filepath.Join(home, "credentials"))
+	s.config = firstText(getenv("AWS_CONFIG_FILE"), atHome(getenv, "config"))
+	s.keys = firstText(getenv("AWS_SHARED_CREDENTIALS_FILE"), atHome(getenv, "credentials"))
 	s.read(s.config, true)
 	s.read(s.keys, false)
 	return s
+}
+
+// atHome is where a file of AWS's SDKs is by default; empty for a user without a home.
+func atHome(getenv func(string) string, name string) string {
+	home := firstOf(getenv, "HOME", "USERPROFILE")
+	if home == "" {
+		return ""
+	}
+	return filepath.Join(home, ".aws", name)
 }
 
 // maxAWSFile is far above any such file.

@@ -38,7 +38,20 @@ func (e *evidence) source() Finding {
 			break
 		}
 	}
+	e.throughProxy(&f)
 	return f
+}
+
+// throughProxy says whom requests to the clouds go through, where that may be why they fail.
+func (e *evidence) throughProxy(f *Finding) {
+	parsed, err := url.Parse(firstOf(e.Getenv, "HTTPS_PROXY", "https_proxy"))
+	if err != nil || parsed.Host == "" {
+		return
+	}
+	switch f.Code {
+	case "unreachable", "intercepted", "certificate-untrusted":
+		f.Evidence = append(f.Evidence, "HTTPS_PROXY is set: requests go through "+clean(parsed.Host))
+	}
 }
 
 // intercepted knows proxies that answer in the place of an endpoint of the host.

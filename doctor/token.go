@@ -41,10 +41,16 @@ func (e *evidence) claimLines() []string {
 	if e.claimsErr != nil {
 		return texts("the token: " + clean(e.claimsErr.Error()))
 	}
-	lines := []string{named("iss", e.claims.Issuer), named("aud", strings.Join(e.claims.Audience, ", ")), named("sub", e.claims.Subject)}
-	for _, claim := range [][2]string{{"azp", e.claims.AuthorizedParty}, {"appid", e.claims.AppID}, {"ver", e.claims.Version}} {
+	subject := named("sub", e.claims.Subject)
+	if e.claims.Subject == e.claims.ObjectID {
+		subject += " (the object id)"
+	}
+	lines := []string{named("iss", e.claims.Issuer), named("aud", strings.Join(e.claims.Audience, ", ")), subject}
+	for _, claim := range [][3]string{
+		{"azp", e.claims.AuthorizedParty, " (the client id, which AWS takes for the audience)"}, {"appid", e.claims.AppID, " (the client id)"}, {"ver", e.claims.Version, ""},
+	} {
 		if claim[1] != "" {
-			lines = append(lines, named(claim[0], claim[1]))
+			lines = append(lines, named(claim[0], claim[1])+claim[2])
 		}
 	}
 	if !e.claims.Expiry.IsZero() {
