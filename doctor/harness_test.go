@@ -35,21 +35,22 @@ import (
 
 // setup is a workload with all that decides whether it gets its credentials.
 type setup struct {
-	dir     string
-	world   sandbox.World
-	host    sandbox.HostKind
-	config  map[string]any // the profile p
-	serve   map[string]any
-	env     map[string]string
-	trouble func(*sandbox.Sandbox)
-	around  func(http.RoundTripper) http.RoundTripper // between the workload and the far sides
-	policy  bool                                      // the policy is from a file, and IAM is not read
-	blind   bool                                      // nobody may read IAM, and there is no file
-	now     time.Time
-	mu      sync.Mutex
-	secrets []string         // that the far sides handed out
-	played  *sandbox.Sandbox // of the latest examination
-	run     func(func())     // how the examination is run; nil: as it is
+	dir      string
+	world    sandbox.World
+	host     sandbox.HostKind
+	config   map[string]any // the profile p
+	serve    map[string]any
+	env      map[string]string
+	trouble  func(*sandbox.Sandbox)
+	around   func(http.RoundTripper) http.RoundTripper // between the workload and the far sides
+	policy   bool                                      // the policy is from a file, and IAM is not read
+	document []byte                                    // the file, if it is not the role's policy
+	blind    bool                                      // nobody may read IAM, and there is no file
+	now      time.Time
+	mu       sync.Mutex
+	secrets  []string         // that the far sides handed out
+	played   *sandbox.Sandbox // of the latest examination
+	run      func(func())     // how the examination is run; nil: as it is
 }
 
 // login is that of somebody who may read IAM.
@@ -162,7 +163,9 @@ func (s *setup) examine(t *testing.T) doctor.Report {
 		d.Now = func() time.Time { return s.now }
 	}
 	if s.policy {
-		d.Policy = []byte(s.ours().TrustPolicy)
+		if d.Policy = s.document; d.Policy == nil {
+			d.Policy = []byte(s.ours().TrustPolicy)
+		}
 	} else {
 		d.IAM = account
 	}

@@ -30,7 +30,9 @@ func (e *evidence) repaired(policy *trust.Policy, index int) *trust.Policy {
 	e.mendKeys(s)
 	context := e.request(trust.AssumeRoleWithWebIdentity).Context
 	for i := range s.Conditions {
-		e.mendCondition(&s.Conditions[i], context)
+		if got := e.claimed(s.Conditions[i], context); len(got) > 0 && !loosen(s, i, got) {
+			e.mendCondition(&s.Conditions[i], got)
+		}
 	}
 	e.pinResource(s)
 	for _, action := range trust.WebIdentityActions(e.claims.All) {
@@ -73,41 +75,69 @@ func mendAction(s *trust.Statement, action string) {
 	s.Actions = append(s.Actions, action)
 }
 
-// mendKeys gives the conditions the names that the token's claims have in IAM.
+// mendKeys gives the conditions the names that the token's claims have in IAM. A statement
+// has each operator once for a key: of two the one that had the right name stays.
 func (e *evidence) mendKeys(s *trust.Statement) {
-	kept := s.Conditions[:0]
+	var kept, renamed []trust.Condition
 	for _, c := range s.Conditions {
-		provider, claim := claimOf(c.Key)
-		if provider != "" {
-			if !slices.Contains(claimKeys(), claim) {
-				claim = "sub"
-			}
-			if !strings.EqualFold(c.Key, e.key()+":"+claim) {
-				c.Key = e.key() + ":" + claim
-			}
+		if key := e.rightKey(c.Key); strings.EqualFold(key, c.Key) {
+			kept = append(kept, c)
+		} else {
+			c.Key = key
+			renamed = append(renamed, c)
 		}
-		twice := slices.ContainsFunc(kept, func(other trust.Condition) bool {
+	}
+	for _, c := range renamed {
+		twice := func(other trust.Condition) bool {
 			return other.Operator == c.Operator && strings.EqualFold(other.Key, c.Key)
-		})
-		if !twice {
+		}
+		if !slices.ContainsFunc(kept, twice) {
 			kept = append(kept, c)
 		}
 	}
 	s.Conditions = kept
 }
 
-// mendCondition writes what the token has. Of several values only the one that is wrong for
-// a known reason is replaced: the others may be somebody else's.
-func (e *evidence) mendCondition(c *trust.Condition, context map[string][]string) {
+// rightKey is a condition key as it is for the token's issuer; of a claim that AWS makes no
+// key of, that of the subject.
+func (e *evidence) rightKey(key string) string {
+	provider, claim := claimOf(key)
+	switch {
+	case provider == "":
+		return key
+	case !slices.Contains(claimKeys(), claim):
+		claim = "sub"
+	}
+	return e.key() + ":" + claim
+}
+
+// claimed is what the token has where a condition does not hold; empty: it holds, or is
+// not about the token.
+func (e *evidence) claimed(c trust.Condition, context map[string][]string) []string {
 	provider, claim := claimOf(c.Key)
 	got := context[e.key()+":"+claim]
-	if provider == "" || len(got) == 0 || holds(c.Operator, c.Key, c.Values, got) {
-		return
+	if provider == "" || holds(c.Operator, c.Key, c.Values, got) {
+		return nil
 	}
-	if holds("StringLike", c.Key, c.Values, got) && c.Operator == "StringEquals" {
-		c.Operator = "StringLike"
-		return
+	return got
+}
+
+// loosen has a condition compare wildcards as such, where that is all that is wrong and
+// would not let everybody in.
+func loosen(s *trust.Statement, index int, got []string) bool {
+	c := s.Conditions[index]
+	const wild = "StringLike"
+	taken := slices.ContainsFunc(s.Conditions, func(other trust.Condition) bool { return other.Operator == wild && strings.EqualFold(other.Key, c.Key) })
+	if c.Operator != "StringEquals" || taken || slices.ContainsFunc(c.Values, isVacuous) || !holds(wild, c.Key, c.Values, got) {
+		return false
 	}
+	s.Conditions[index].Operator = wild
+	return true
+}
+
+// mendCondition writes what the token has. Of several values only the one that is wrong for
+// a known reason is replaced: the others may be somebody else's.
+func (e *evidence) mendCondition(c *trust.Condition, got []string) {
 	at := slices.IndexFunc(c.Values, func(value string) bool { return e.mistaken(value, got[0]) })
 	switch {
 	case len(c.Values) <= 1:
@@ -119,10 +149,13 @@ func (e *evidence) mendCondition(c *trust.Condition, context map[string][]string
 	}
 }
 
+// isVacuous reports whether everything would match a value if its wildcards were some.
+func isVacuous(value string) bool { return strings.Trim(value, "*?") == "" }
+
 // mistaken reports whether a value is the right one, spelled wrong, or another id of the
 // same identity.
 func (e *evidence) mistaken(value, right string) bool {
-	return value == e.claims.AppID || value == e.claims.AuthorizedParty || slices.Contains(e.claims.Audience, value) ||
+	return isVacuous(value) || value == e.claims.AppID || value == e.claims.AuthorizedParty || slices.Contains(e.claims.Audience, value) ||
 		strings.EqualFold(strings.TrimRight(value, "/"), strings.TrimRight(right, "/"))
 }
 

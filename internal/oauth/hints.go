@@ -50,6 +50,7 @@ func hints() map[int]string {
 		700021:  "the assertion is not the application's own: its issuer and subject must be client_id",
 		700023:  "the assertion is for another token endpoint; check the authority and tenant_id",
 		50027:   "the assertion is no JWT that Entra takes",
+		90033:   hintBusy,
 		7000112: "the application is disabled in this tenant",
 	}
 }
