@@ -44,14 +44,22 @@ func (e *evidence) whyPrincipal(s trust.Statement) cause {
 	if how == "" {
 		return cause{"principal-missing", "the policy names no provider of tokens as principal", "the principal is the account's provider for the token's issuer"}
 	}
-	advice := map[string]string{
-		differsSlash:   "the slash at the end of the issuer is part of the provider's ARN",
-		differsCase:    "ARNs are compared to the letter",
-		differsVersion: e.versionAdvice(name),
-		differsTenant:  "the policy is for another tenant; " + intended + "name this tenant's provider",
-		differsIssuer:  intended + "let the policy name its provider",
-	}[how]
-	return cause{"principal-" + how, fmt.Sprintf("the policy is for the provider %s, and the token from %s", clean(name), clean(e.key())), advice}
+	summary := fmt.Sprintf("the policy is for the provider %s, and the token from %s", clean(name), clean(e.key()))
+	return cause{"principal-" + how, summary, e.principalAdvice(name, how)}
+}
+
+func (e *evidence) principalAdvice(name, how string) string {
+	switch how {
+	case differsSlash:
+		return "the slash at the end of the issuer is part of the provider's ARN"
+	case differsCase:
+		return "ARNs are compared to the letter"
+	case differsVersion:
+		return e.versionAdvice(name)
+	case differsTenant:
+		return "the policy is for another tenant; " + intended + "name this tenant's provider"
+	}
+	return intended + "let the policy name its provider"
 }
 
 func whyAction(action string) cause {

@@ -10,3 +10,5 @@
 // afterwards, by functions that ask nobody. The exchange is tried for real, so that the
 // verdict is never better than the truth. What could not be read is never called clean.
 package doctor
+
+//go:generate go test -run ^TestTheReferenceIsCurrent$ . -update

@@ -64,7 +64,8 @@ func (e *evidence) federationCommand(f *Finding) string {
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("az ad app federated-credential create --id %s --parameters %s", quoted(e.application().ClientID), quoted(string(credential)))
+	return fmt.Sprintf("az ad app federated-credential create --id %s --parameters %s", quoted(e.application().ClientID), quoted(string(credential))) +
+		"\n# of a user-assigned identity: az identity federated-credential create --identity-name NAME --resource-group GROUP, with the same three"
 }
 
 // application is the app registration of the source; the zero value if it has none.

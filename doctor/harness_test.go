@@ -45,6 +45,7 @@ type setup struct {
 	around   func(http.RoundTripper) http.RoundTripper // between the workload and the far sides
 	policy   bool                                      // the policy is from a file, and IAM is not read
 	document []byte                                    // the file, if it is not the role's policy
+	idle     bool                                      // the workload itself is not tried afterwards
 	blind    bool                                      // nobody may read IAM, and there is no file
 	now      time.Time
 	mu       sync.Mutex
@@ -177,7 +178,9 @@ func (s *setup) examine(t *testing.T) doctor.Report {
 		s.run(do)
 	}
 	s.leaksNothing(t, report)
-	s.tellsTheTruth(t, selected, getenv, report)
+	if !s.idle {
+		s.tellsTheTruth(t, selected, getenv, report)
+	}
 	return report
 }
 

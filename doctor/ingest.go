@@ -211,7 +211,7 @@ func (e *evidence) refusedEndpoint(p probe, f *Finding) {
 		e.noPublisher(f)
 	case p.status == http.StatusForbidden:
 		f.Code, f.Summary = "ingestion-denied", "the role may not write there"
-		f.Fix = lines("let the role do it", "aws iam attach-role-policy --role-name "+quoted(splitARN(e.Profile.AWS.FinalRole()).roleName())+" --policy-arn arn:aws:iam::aws:policy/AmazonPrometheusRemoteWriteAccess")
+		f.Fix = lines("let the role do it", "aws iam attach-role-policy --role-name "+quoted(splitARN(e.Profile.AWS.FinalRole()).roleName())+" --policy-arn arn:"+splitARN(e.built.STS.RoleARN).partition+":iam::aws:policy/AmazonPrometheusRemoteWriteAccess")
 	case p.status == http.StatusNotFound && azure:
 		f.Code, f.Summary = "rule-unknown", "there is no such data collection rule behind this endpoint"
 		f.Fix = lines("the address has the rule's immutable id (dcr- and 32 digits) and an endpoint of the rule's region", "az monitor data-collection rule show --name RULE --resource-group GROUP --query immutableId")

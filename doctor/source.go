@@ -174,10 +174,10 @@ func (e *evidence) identityTrouble(failed *keyless.Error, f *Finding) bool {
 	case missing && selector != "":
 		f.Code, f.Summary = "identity-unknown", "the host has no identity with this "+selector
 		f.Evidence = append(f.Evidence, named(selector, value))
-		f.Fix = "correct " + selector + ", or assign that identity to the host\naz vm identity show --name VM --resource-group GROUP"
+		f.Fix = "correct " + selector + ", or assign that identity to the host\n" + e.assignCommand() + " --identities RESOURCE_ID"
 	case missing:
 		f.Code, f.Summary = "identity-missing", "the host has no identity"
-		f.Fix = "switch it on; it takes effect within a minute\naz vm identity assign --name VM --resource-group GROUP"
+		f.Fix = "switch it on; it takes effect within a minute\n" + e.assignCommand()
 	case strings.Contains(text, "multiple user assigned identities"):
 		f.Code, f.Summary = "identity-ambiguous", "the host has several identities, and the profile does not say which"
 		f.Fix = "name one by client_id, object_id or resource_id\n" + e.setting("source.managed_identity.client_id", "CLIENT_ID")
@@ -185,6 +185,14 @@ func (e *evidence) identityTrouble(failed *keyless.Error, f *Finding) bool {
 		return false
 	}
 	return true
+}
+
+// assignCommand gives the host an identity.
+func (e *evidence) assignCommand() string {
+	if e.Profile.Source.AppService != nil {
+		return "az webapp identity assign --name APP --resource-group GROUP"
+	}
+	return "az vm identity assign --name VM --resource-group GROUP"
 }
 
 // selector is how the profile chooses an identity of the host.
@@ -224,7 +232,7 @@ func (e *evidence) setting(path, value string) string {
 	if e.Profile.Name != "" {
 		prefix = "profiles." + e.Profile.Name + "."
 	}
-	return prefix + path + ": " + value
+	return prefix + path + ": " + clean(value)
 }
 
 // networkTrouble knows far sides that could not be asked, or that somebody else answers for.
@@ -235,7 +243,7 @@ func networkTrouble(failed *keyless.Error, f *Finding) bool {
 	case wire.Untrusted(failed):
 		f.Code, f.Summary = "certificate-untrusted", "the far side's certificate is not trusted"
 		f.Fix = lines(hinted(failed), "export SSL_CERT_FILE=/path/to/the/private-ca.pem")
-	case errors.As(failed, &redirect), strings.Contains(failed.Message, "page that begins"), strings.HasPrefix(failed.Message, `"text/html`), strings.Contains(failed.Message, `the answer is "text/html`):
+	case errors.As(failed, &redirect), strings.Contains(failed.Message, "page that begins"), strings.Contains(failed.Message, `the answer is "text/html`):
 		f.Code, f.Summary, f.Temporary = "intercepted", "a page answers in the place of the far side", false
 		f.Fix = lines(hinted(failed), "curl -sI https://login.microsoftonline.com/ https://sts.amazonaws.com/", "env | grep -i proxy")
 	case errors.As(failed, &out):
