@@ -17,6 +17,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/keyless-id/keyless/internal/textdiff"
 	"github.com/keyless-id/keyless/trust"
 )
 
@@ -109,7 +110,7 @@ func (f Finding) Fix() string {
 	if name == "" {
 		name = "policy"
 	}
-	return trust.Diff(name, f.policy, after)
+	return textdiff.Unified(name, f.policy.Lines(), after.Lines())
 }
 
 // MarshalJSON writes the finding with its fix, leaving out what is empty.

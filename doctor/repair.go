@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keyless-id/keyless/internal/textdiff"
 	"github.com/keyless-id/keyless/trust"
 )
 
@@ -15,7 +16,7 @@ func (e *evidence) repair(policy *trust.Policy, index int) string {
 		return ""
 	}
 	name := splitARN(e.built.STS.RoleARN).roleName()
-	return lines("aws iam update-assume-role-policy --role-name "+quoted(name)+" --policy-document file://trust.json", strings.TrimSuffix(trust.Diff("trust.json", policy, after), "\n"))
+	return lines("aws iam update-assume-role-policy --role-name "+quoted(name)+" --policy-document file://trust.json", strings.TrimSuffix(textdiff.Unified("trust.json", policy.Lines(), after.Lines()), "\n"))
 }
 
 // repaired changes one statement as little as possible; nil if the token would be refused

@@ -34,6 +34,11 @@ const (
 	DemoAppObjectID = "decaf000-0000-4000-8000-000000000032"
 	DemoAppSecret   = "demo~not-a-secret~0123456789abcdefghijk"
 
+	// An application that may administrate the tenant, and the subscription of the host.
+	DemoAdminClientID  = "decaf000-0000-4000-8000-000000000033"
+	DemoAdminObjectID  = "decaf000-0000-4000-8000-000000000034"
+	DemoAdminAppSecret = "demo~not-a-secret~admin~0123456789abcdef"
+
 	// A cluster's issuer and the service account that the application trusts.
 	DemoClusterIssuer  = "https://westeurope.oic.prod-aks.azure.com/" + DemoTenantID + "/c0de5000-0000-4000-8000-000000000051/"
 	DemoServiceAccount = "system:serviceaccount:demo:keyless"
@@ -138,10 +143,12 @@ func demoTenant() Tenant {
 			{Issuer: vstokenIssuer + DemoOrganizationID, Subject: demoOldConnection, Audience: ExchangeAudience},
 		},
 	}
+	admin := App{Name: "admin", ClientID: DemoAdminClientID, ObjectID: DemoAdminObjectID, Secrets: []AppSecret{{Value: DemoAdminAppSecret}}}
 	return Tenant{
-		ID:    DemoTenantID,
-		Apps:  []App{api, apiV2, app},
-		Rules: demoRules(),
+		ID:             DemoTenantID,
+		Apps:           []App{api, apiV2, app, admin},
+		Administrators: []string{DemoAdminObjectID},
+		Rules:          demoRules(),
 		Identities: []ManagedIdentity{
 			{Name: "vm-demo", ClientID: DemoVMClientID, ObjectID: DemoVMObjectID, ResourceID: DemoVMResourceID, SystemAssigned: true},
 			{Name: "id-demo", ClientID: DemoAssignedClientID, ObjectID: DemoAssignedObjectID, ResourceID: DemoAssignedResourceID, FederatedCredentials: []FIC{

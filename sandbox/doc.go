@@ -1,6 +1,7 @@
-// Package sandbox plays both clouds offline: Entra, the Azure instance metadata service
-// and Azure Monitor on one side, STS, IAM, S3, an EC2 host and Amazon Managed Service for
-// Prometheus on the other, and a job of Azure Pipelines in between.
+// Package sandbox plays both clouds offline: Entra, Microsoft Graph, Azure Resource
+// Manager, the Azure instance metadata service and Azure Monitor on one side, STS, IAM,
+// S3, an EC2 host and Amazon Managed Service for Prometheus on the other, and a job of
+// Azure Pipelines in between.
 //
 //	s, err := sandbox.New(sandbox.Demo(), sandbox.Options{})
 //	client := &http.Client{Transport: s.RoundTripper()}   // the real host names, no sockets
@@ -8,18 +9,25 @@
 // or, for programs that need an address, [Sandbox.Listen] and [Sandbox.URL].
 //
 // A [World] is plain data: tenants with applications and identities, accounts
-// with OIDC providers, roles and buckets, and what takes logs and metrics. The sandbox holds its callers to what
-// the real services hold them to: Entra checks secrets, certificates and
-// federated assertions, STS fetches the issuer's keys and verifies the token,
-// applies the audience rule and the role's trust policy, and signed requests
-// are verified. What is made through IAM is in force in STS, at once or after
-// Options.Propagation. What was written is in ledgers ([Sandbox.Rows], [Sandbox.Series]), which
-// tests in other languages read by GET at /sandbox/rows/STREAM and /sandbox/series/METRIC
-// of the receivers. Refusals carry the codes, texts and HTTP statuses of the real
+// with OIDC providers, roles and buckets, and what takes logs and metrics. The sandbox
+// holds its callers to what the real services hold them to: Entra checks secrets,
+// certificates and federated assertions, STS fetches the issuer's keys and verifies the
+// token, applies the audience rule and the role's trust policy, and signed requests
+// are verified. Refusals carry the codes, texts and HTTP statuses of the real
 // services; where these could not be checked against the vendor's pages the
 // code says "unverified".
 //
-// What it does not model: permissions of a role once it is assumed (sessions administrate
-// if the account says so, read the buckets of their own account, and write to the metrics workspaces
-// that name them), and quotas other than those of data collection rules.
+// What an administrator makes through IAM is in force in STS, and what one makes through
+// Microsoft Graph or Azure Resource Manager is in force in Entra: at once, or after
+// Options.Propagation. The World itself never changes.
+//
+// What was written is in ledgers ([Sandbox.Rows], [Sandbox.Series]), which tests in other
+// languages read by GET at /sandbox/rows/STREAM and /sandbox/series/METRIC of the
+// receivers.
+//
+// What it does not model: permissions other than all or nothing (administrators are listed,
+// sessions read the buckets of their own account, and write to the metrics workspaces that
+// name them), the recycle bin of deleted applications, new secrets and certificates, groups
+// and users, and quotas other than those of IAM, of federated credentials and of data
+// collection rules.
 package sandbox

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -13,11 +12,11 @@ type principal struct {
 	clientID string
 	objectID string
 	acr      string // "1": a secret, "2": a certificate, an assertion or a managed identity
-	app      *App
+	app      *registration
 	identity *ManagedIdentity
 }
 
-func appPrincipal(app *App, acr string) principal {
+func appPrincipal(app *registration, acr string) principal {
 	return principal{clientID: app.ClientID, objectID: app.ObjectID, acr: acr, app: app}
 }
 
@@ -34,7 +33,7 @@ type target struct {
 	clientID  string
 	name      string
 	version   int
-	app       *App // nil for Microsoft's own
+	app       *registration // nil for Microsoft's own
 }
 
 // The audience of tokens that are traded for other tokens, and the id of the
@@ -44,16 +43,20 @@ const (
 	ExchangeClientID = "fb60f99c-7a34-4190-8149-302f77469936"
 )
 
+// graphClientID is the application of Microsoft Graph ("First-party Microsoft
+// applications in sign-in reports").
+const graphClientID = "00000003-0000-0000-c000-000000000000"
+
 // firstParty knows resources that every tenant has. Their ids are unverified,
-// except for that of the token exchange.
+// except for those of the token exchange and of Microsoft Graph.
 func firstParty(key string) (target, bool) {
 	switch key {
 	case resourceKey(ExchangeAudience), ExchangeClientID:
 		return target{clientID: ExchangeClientID, name: "AAD Token Exchange", version: 2}, true
-	case "https://management.azure.com", "https://management.core.windows.net":
+	case "https://management.azure.com", "https://management.core.windows.net", "https://management.usgovcloudapi.net", "https://management.chinacloudapi.cn":
 		return target{clientID: "797f4846-ba00-4fd7-ba43-dac1f8f63013", name: "Azure Resource Manager", version: 1}, true
-	case "https://graph.microsoft.com":
-		return target{clientID: "00000003-0000-0000-c000-000000000000", name: "Microsoft Graph", version: 1}, true
+	case "https://graph.microsoft.com", "https://graph.microsoft.us", "https://dod-graph.microsoft.us", "https://microsoftgraph.chinacloudapi.cn", graphClientID:
+		return target{clientID: graphClientID, name: "Microsoft Graph", version: 1}, true
 	case "https://vault.azure.net":
 		return target{clientID: "cfa8b339-82a2-471a-a3c9-0fc0be7a4093", name: "Azure Key Vault", version: 1}, true
 	case "https://storage.azure.com":
@@ -65,8 +68,8 @@ func firstParty(key string) (target, bool) {
 }
 
 // resource finds what a token is asked for, by App ID URI or client id.
-func (t *tenant) resource(requested string) (*target, bool) {
-	if app := t.resources[resourceKey(requested)]; app != nil {
+func (d *directory) resource(requested string) (*target, bool) {
+	if app := d.resources[resourceKey(requested)]; app != nil {
 		return &target{requested, app.ClientID, app.Name, max(app.TokenVersion, 1), app}, true
 	}
 	known, found := firstParty(resourceKey(requested))
@@ -81,7 +84,11 @@ func (r *target) admits(p principal) bool {
 }
 
 func (r *target) assigned(p principal) bool {
-	return r.app != nil && slices.ContainsFunc(r.app.Assigned, func(id string) bool { return strings.EqualFold(id, p.objectID) })
+	if r.app == nil {
+		return false
+	}
+	_, found := r.app.roles[strings.ToLower(p.objectID)]
+	return found
 }
 
 // Lifetimes: an application's token lives an hour, a managed identity's a day;
@@ -114,8 +121,8 @@ func (s *Sandbox) claimsFor(t *tenant, p principal, resource *target) map[string
 	if p.identity != nil {
 		addIdentity(claims, p.identity)
 	}
-	if resource.assigned(p) && len(resource.app.Roles) > 0 {
-		claims["roles"] = resource.app.Roles
+	if resource.app != nil && len(resource.app.roles[strings.ToLower(p.objectID)]) > 0 {
+		claims["roles"] = resource.app.roles[strings.ToLower(p.objectID)]
 	}
 	return claims
 }

@@ -11,10 +11,11 @@ import (
 
 // grant is a token request on its way through the checks.
 type grant struct {
-	tenant *tenant
-	app    *App
-	acr    string // how the client proved itself: "1" secret, "2" assertion
-	form   url.Values
+	tenant    *tenant
+	directory *directory
+	app       *registration
+	acr       string // how the client proved itself: "1" secret, "2" assertion
+	form      url.Values
 }
 
 // serveToken is the client credentials grant: RFC 6749 §4.4 and "Microsoft
@@ -35,7 +36,7 @@ func (s *Sandbox) serveToken(w http.ResponseWriter, r *http.Request, tenantID st
 }
 
 func (s *Sandbox) grantToken(r *http.Request, t *tenant, endpoint int) (map[string]any, *entraError) {
-	g := &grant{tenant: t}
+	g := &grant{tenant: t, directory: s.directory(t)}
 	if refusal := g.read(r); refusal != nil {
 		return nil, refusal
 	}
@@ -46,7 +47,7 @@ func (s *Sandbox) grantToken(r *http.Request, t *tenant, endpoint int) (map[stri
 	if refusal != nil {
 		return nil, refusal
 	}
-	resource, found := t.resource(requested)
+	resource, found := g.directory.resource(requested)
 	if !found {
 		return nil, unknownResource(requested, t)
 	}
@@ -89,7 +90,7 @@ func (g *grant) findClient(r *http.Request) *entraError {
 	if id == "" {
 		return missingParameter("client_id")
 	}
-	g.app = g.tenant.clients[strings.ToLower(id)]
+	g.app = g.directory.clients[strings.ToLower(id)]
 	if g.app == nil {
 		return unknownClient(id, g.tenant)
 	}
@@ -127,9 +128,9 @@ func (s *Sandbox) checkSecret(g *grant) *entraError {
 		expired = true
 	}
 	if expired {
-		return expiredSecret(g.app)
+		return expiredSecret(&g.app.App)
 	}
-	return wrongSecret(g.app)
+	return wrongSecret(&g.app.App)
 }
 
 // resource returns what the token is to be for: the scope of the v2 endpoint

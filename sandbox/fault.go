@@ -120,6 +120,10 @@ func (s *Sandbox) writeFault(h Hop, f *Fault, w http.ResponseWriter, r *http.Req
 		writeSTSError(w, stsFault(f))
 	case IAM:
 		writeIAMError(w, iamFault(f))
+	case Graph:
+		graphFault(w, f)
+	case ARM:
+		armDialect().fault(w, f)
 	case S3:
 		writeS3Error(w, r, s3Fault(f))
 	case DCE, Workspace:

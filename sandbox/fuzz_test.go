@@ -215,3 +215,84 @@ func FuzzProtobuf(f *testing.F) {
 		}
 	})
 }
+
+func FuzzGraphFilter(f *testing.F) {
+	for _, text := range []string{
+		"", "displayName eq 'a'", "identifierUris/any(x:x eq 'api://a') and appId eq 'b'", "startswith(displayName,'Bob''s')",
+		"appRoleAssignmentRequired eq true", "a eq '", "a eq 'b' and ", "a/any(x:y eq 'b')", "startswith(a,b)",
+	} {
+		f.Add(text)
+	}
+	entity := object{"displayName": "Bob's", "identifierUris": []string{"api://a"}, "appRoleAssignmentRequired": true, "api": object{}}
+	f.Fuzz(func(t *testing.T, text string) {
+		filter, err := parseFilter(text)
+		if err != nil {
+			return
+		}
+		if strings.TrimSpace(text) != "" && len(filter) == 0 {
+			t.Fatalf("%q lets everything through", text)
+		}
+		for _, clause := range filter {
+			if !isProperty(clause.property) {
+				t.Fatalf("%q: property %q", text, clause.property)
+			}
+		}
+		_, _ = filter.matches(entity)
+	})
+}
+
+func FuzzGraphPath(f *testing.F) {
+	for _, path := range []string{
+		"/v1.0/applications", "/v1.0/applications/a/federatedIdentityCredentials/b", "/beta/servicePrincipals(appId='a')/appRoleAssignedTo",
+		"/v1.0/", "/v1.0/applications(appId='", "/v1.0/applications()", "/v1.0//a", "/v2.0/applications",
+	} {
+		f.Add(path)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		segments, ok := parseGraphPath(path)
+		if ok == (len(segments) == 0) {
+			t.Fatalf("%q: %v, %v", path, segments, ok)
+		}
+		for _, s := range segments {
+			if s.name == "" || s.keyed != (s.key != "") {
+				t.Fatalf("%q: %+v", path, s)
+			}
+		}
+	})
+}
+
+func FuzzARMPath(f *testing.F) {
+	for _, path := range []string{
+		DemoVMResourceID, DemoAssignedResourceID + "/federatedIdentityCredentials", "/subscriptions/a/providers/b/c", "/subscriptions/a/resourceGroups/b", "//", "/subscriptions/a/resourceGroups/b/providers/c",
+	} {
+		f.Add(path)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		p, ok := parseARMPath(path)
+		if !ok {
+			return
+		}
+		if difference := len(p.types) - len(p.names); len(p.types) == 0 || difference != 0 && difference != 1 || p.subscription == "" || p.provider == "" {
+			t.Fatalf("%q: %+v", path, p)
+		}
+		if len(p.names) > 0 {
+			_ = p.parent()
+		}
+	})
+}
+
+// FuzzIAMForm sends unsigned requests: none may be let in.
+func FuzzIAMForm(f *testing.F) {
+	s := fuzzSandbox(f)
+	f.Add("Action=ListRoles&Version=2010-05-08&MaxItems=1&Marker=a", "")
+	f.Add("Action=CreateRole&Version=2010-05-08&RoleName=a&AssumeRolePolicyDocument={}", "AWS4-HMAC-SHA256 Credential="+DemoAdminKeyID+"/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=b")
+	f.Fuzz(func(t *testing.T, body, authorization string) {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+		r.Header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Authorization": {authorization}, "X-Amz-Date": {"20260101T000000Z"}}
+		w := httptest.NewRecorder()
+		s.Handler(IAM).ServeHTTP(w, r)
+		if w.Code == http.StatusOK {
+			t.Fatalf("%q is let in", body)
+		}
+	})
+}

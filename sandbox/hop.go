@@ -33,12 +33,14 @@ const (
 	Workspace Hop = "workspace" // the remote write of an Azure Monitor workspace
 	AMP       Hop = "amp"       // that of Amazon Managed Service for Prometheus
 
-	IAM Hop = "iam" // what is created here is in force in STS
+	IAM   Hop = "iam"   // what is created here is in force in STS
+	Graph Hop = "graph" // Microsoft Graph: what is created here is in force in Entra
+	ARM   Hop = "arm"   // Azure Resource Manager, likewise
 )
 
 // Hops lists the far sides.
 func Hops() []Hop {
-	return []Hop{Entra, Keys, IMDS, AppService, Arc, Pipelines, STS, S3, EC2, Container, DCE, Workspace, AMP, IAM}
+	return []Hop{Entra, Keys, IMDS, AppService, Arc, Pipelines, STS, S3, EC2, Container, DCE, Workspace, AMP, IAM, Graph, ARM}
 }
 
 // addressOf is the hop whose address h has.
@@ -54,11 +56,11 @@ func addressOf(h Hop) Hop {
 
 // served returns the hops with an address.
 func served() [addresses]Hop {
-	return [...]Hop{Entra, IMDS, STS, S3, AppService, Arc, DCE, Workspace, AMP, IAM}
+	return [...]Hop{Entra, IMDS, STS, S3, AppService, Arc, DCE, Workspace, AMP, IAM, Graph, ARM}
 }
 
 // addresses is how many hops have one.
-const addresses = 10
+const addresses = 12
 
 type hopState struct {
 	requests int
@@ -103,7 +105,7 @@ func (s *Sandbox) Handler(h Hop) http.Handler {
 		Entra: s.serveEntra, IMDS: s.serveIMDS, STS: s.serveSTS, S3: s.serveS3,
 		AppService: s.serveAppService, Arc: s.serveArc,
 		DCE: s.serveDCE, Workspace: s.serveWorkspace, AMP: s.serveAMP,
-		IAM: s.serveIAM,
+		IAM: s.serveIAM, Graph: s.serveGraph, ARM: s.serveARM,
 	}[h]
 	if serve == nil {
 		return http.NotFoundHandler()

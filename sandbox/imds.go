@@ -105,7 +105,7 @@ func (s *Sandbox) identityToken(h Hop, q url.Values) (hosted, cachedToken, *imds
 		return hosted{}, cachedToken{}, refusal
 	}
 	p := principal{clientID: m.ClientID, objectID: m.ObjectID, acr: "2", identity: m}
-	resource, found := t.resource(requested)
+	resource, found := s.directory(t).resource(requested)
 	switch {
 	case !found:
 		return hosted{}, cachedToken{}, imdsBad("invalid_resource", "AADSTS500011: %s", unknownResource(requested, t).message)
@@ -146,7 +146,7 @@ func (s *Sandbox) identityAnswer(m hosted, resource string, token cachedToken) m
 // chooseIdentity applies the selectors. Without one the system-assigned identity
 // is meant, or the only one that there is.
 func (s *Sandbox) chooseIdentity(q url.Values) (*tenant, *ManagedIdentity, *imdsError) {
-	matches := s.index.identities(q)
+	matches := s.identities(q)
 	if q.Get("client_id")+q.Get("object_id")+q.Get("msi_res_id") == "" {
 		for _, match := range matches {
 			if match.SystemAssigned {
@@ -170,11 +170,13 @@ type hosted struct {
 	tenant *tenant
 }
 
-func (x *index) identities(q url.Values) []hosted {
+// identities are those of the host that still exist.
+func (s *Sandbox) identities(q url.Values) []hosted {
 	var matches []hosted
-	for _, t := range x.ordered {
+	for _, t := range s.index.ordered {
+		present := s.directory(t).principals
 		for i := range t.Identities {
-			if m := &t.Identities[i]; m.selectedBy(q) {
+			if m := &t.Identities[i]; m.selectedBy(q) && present[strings.ToLower(m.ObjectID)] != nil {
 				matches = append(matches, hosted{m, t})
 			}
 		}

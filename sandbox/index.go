@@ -31,8 +31,7 @@ type index struct {
 
 type tenant struct {
 	*Tenant
-	resources map[string]*App // by App ID URI and client id, lower case
-	clients   map[string]*App // by client id, lower case
+	directory history[*directory]
 }
 
 type account struct {
@@ -92,54 +91,17 @@ func put[V any](m map[string]V, name string, value V) error {
 }
 
 func (x *index) addTenant(data *Tenant) error {
-	t := &tenant{Tenant: data, resources: map[string]*App{}, clients: map[string]*App{}}
+	t := &tenant{Tenant: data}
 	if err := put(x.tenants, strings.ToLower(data.ID), t); err != nil {
 		return err
 	}
 	x.ordered = append(x.ordered, t)
-	for i := range data.Apps {
-		if err := t.addApp(&data.Apps[i]); err != nil {
-			return fmt.Errorf("app %q: %w", data.Apps[i].Name, err)
-		}
-	}
-	seen := map[string]bool{}
-	for _, identity := range data.Identities {
-		if err := errors.Join(put(seen, identity.ObjectID, true), t.addIdentity(identity)); err != nil {
-			return fmt.Errorf("identity %q: %w", identity.Name, err)
-		}
-	}
-	return x.addRules(data)
-}
-
-// addIdentity makes a user-assigned identity a client of the token endpoint, which
-// knows it by nothing but federated credentials.
-func (t *tenant) addIdentity(m ManagedIdentity) error {
-	switch {
-	case m.SystemAssigned && len(m.FederatedCredentials) > 0:
-		return errors.New("a system-assigned identity has no federated credentials")
-	case m.SystemAssigned || m.ClientID == "":
-		return nil
-	}
-	client := &App{Name: m.Name, ClientID: m.ClientID, ObjectID: m.ObjectID, FederatedCredentials: m.FederatedCredentials}
-	return put(t.clients, strings.ToLower(m.ClientID), client)
-}
-
-func (t *tenant) addApp(app *App) error {
-	if app.TokenVersion < 0 || app.TokenVersion > 2 {
-		return fmt.Errorf("token version %d is neither 1 nor 2", app.TokenVersion)
-	}
-	if app.ObjectID == "" {
-		return errors.New("the object id is empty")
-	}
-	id := strings.ToLower(app.ClientID)
-	if err := put(t.clients, id, app); err != nil {
+	first, err := t.firstDirectory()
+	if err != nil {
 		return err
 	}
-	if app.AppIDURI == "" {
-		return nil
-	}
-	t.resources[id] = app
-	return put(t.resources, resourceKey(app.AppIDURI), app)
+	t.directory.begin(first)
+	return x.addRules(data)
 }
 
 // resourceKey forgives the case and the trailing slash of a resource, as Entra

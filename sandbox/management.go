@@ -37,13 +37,13 @@ func (s *Sandbox) serveManagement(w http.ResponseWriter, r *http.Request) {
 			"authorizationSource": "RoleBased", "managedByTenants": []string{}, "subscriptionPolicies": map[string]string{"quotaId": "Internal_2014-09-01", "spendingLimit": "Off"},
 		}}})
 	default:
-		writeJSON(w, http.StatusNotFound, map[string]any{"error": map[string]string{"code": "ResourceNotFound", "message": "The sandbox plays tenants and subscriptions only."}})
+		writeJSON(w, http.StatusNotFound, map[string]any{"error": map[string]string{"code": "ResourceNotFound", "message": "The sandbox plays tenants, subscriptions and identities only."}})
 	}
 }
 
 // managed is the tenant of the token, or the code of what is wrong with it.
 func (s *Sandbox) managed(r *http.Request) (*tenant, string) {
-	t, _, code := s.entraCaller(r, s.now(Entra), func(audience string) bool { return strings.HasPrefix(audience, "https://management.") })
+	t, _, code := s.entraCaller(r, s.now(ARM), isManagementAudience)
 	return t, code
 }
 

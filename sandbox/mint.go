@@ -93,11 +93,12 @@ func (key *signingKey) abuse(payload []byte) (string, error) {
 // URI or client id. The principal may be an application or a managed identity.
 func (s *Sandbox) Claims(principal, resource string) (map[string]any, error) {
 	for _, t := range s.index.ordered {
-		p, found := t.principal(principal)
+		d := s.directory(t)
+		p, found := d.principal(t, principal)
 		if !found {
 			continue
 		}
-		target, found := t.resource(resource)
+		target, found := d.resource(resource)
 		if !found {
 			return nil, fmt.Errorf("sandbox: no resource %q in tenant %s", resource, t.ID)
 		}
@@ -107,15 +108,15 @@ func (s *Sandbox) Claims(principal, resource string) (map[string]any, error) {
 }
 
 // principal finds an application or identity by either of its ids.
-func (t *tenant) principal(id string) (principal, bool) {
-	for i := range t.Apps {
-		if app := &t.Apps[i]; strings.EqualFold(id, app.ClientID) || strings.EqualFold(id, app.ObjectID) {
-			return appPrincipal(app, "1"), true
-		}
-	}
+func (d *directory) principal(t *tenant, id string) (principal, bool) {
 	for i := range t.Identities {
 		if m := &t.Identities[i]; strings.EqualFold(id, m.ClientID) || strings.EqualFold(id, m.ObjectID) {
 			return principal{clientID: m.ClientID, objectID: m.ObjectID, acr: "2", identity: m}, true
+		}
+	}
+	for _, app := range d.clients {
+		if strings.EqualFold(id, app.ClientID) || strings.EqualFold(id, app.ObjectID) {
+			return appPrincipal(app, "1"), true
 		}
 	}
 	return principal{}, false

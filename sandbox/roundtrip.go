@@ -145,6 +145,10 @@ func realHop(host string) (Hop, bool) {
 		return Entra, true
 	case host == "dev.azure.com":
 		return Pipelines, true
+	case isGraphHost(host):
+		return Graph, true
+	case isManagement(host):
+		return ARM, true
 	case host == "169.254.169.254", host == "fd00:ec2::254":
 		return IMDS, true
 	case host == "169.254.170.2", host == "169.254.170.23", host == "fd00:ec2::23":

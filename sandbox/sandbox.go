@@ -43,6 +43,10 @@ type Options struct {
 	// Manager STS and Entra go on with what was there before. Zero: not at all.
 	Propagation time.Duration
 
+	// Replication is how long after a write Microsoft Graph itself answers with what was
+	// there before: what was created is not found at first.
+	Replication time.Duration
+
 	// Forward is the remote-write address of a Prometheus on loopback that gets every
 	// write that was let in, for example http://127.0.0.1:9090/api/v1/write. Its refusal
 	// is the sandbox's. Empty: nobody gets them.

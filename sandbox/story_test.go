@@ -18,7 +18,7 @@ type cloud struct {
 	client               *http.Client
 	entra, imds, sts, s3 string
 	dce, workspace, amp  string
-	iam                  string
+	iam, graph, arm      string
 }
 
 func newSandbox(t *testing.T, w sandbox.World, o sandbox.Options) *sandbox.Sandbox {
@@ -35,7 +35,7 @@ func inProcess(s *sandbox.Sandbox) *cloud {
 		s, &http.Client{Transport: s.RoundTripper()}, "https://login.microsoftonline.com", "http://169.254.169.254",
 		"https://sts.eu-west-1.amazonaws.com", "https://s3.eu-west-1.amazonaws.com",
 		"https://demo-abcd.westeurope-1.ingest.monitor.azure.com", "https://demo-abcd.westeurope-1.metrics.ingest.monitor.azure.com",
-		"https://aps-workspaces.us-east-1.amazonaws.com", "https://iam.amazonaws.com",
+		"https://aps-workspaces.us-east-1.amazonaws.com", "https://iam.amazonaws.com", "https://graph.microsoft.com", "https://management.azure.com",
 	}
 }
 
@@ -52,7 +52,7 @@ func overSockets(t *testing.T, s *sandbox.Sandbox) *cloud {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	return &cloud{
 		s, client, s.URL(sandbox.Entra), s.URL(sandbox.IMDS), s.URL(sandbox.STS), s.URL(sandbox.S3),
-		s.URL(sandbox.DCE), s.URL(sandbox.Workspace), s.URL(sandbox.AMP), s.URL(sandbox.IAM),
+		s.URL(sandbox.DCE), s.URL(sandbox.Workspace), s.URL(sandbox.AMP), s.URL(sandbox.IAM), s.URL(sandbox.Graph), s.URL(sandbox.ARM),
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // name server that leads it to [Sandbox.Serve].
 func (s *Sandbox) Knows(host string) bool {
 	host = strings.ToLower(host)
-	return host == "localhost" || isManagement(host) || isTelemetry(host) || s.named(host, "/") != nil || s.isIssuerHost(host)
+	return host == "localhost" || isTelemetry(host) || s.named(host, "/") != nil || s.isIssuerHost(host)
 }
 
 // Serve answers on listener for all far sides, told apart by the name that the client
@@ -34,9 +34,6 @@ func (s *Sandbox) serveNamed(w http.ResponseWriter, r *http.Request) {
 
 // named finds who answers for a host, with its port where that matters.
 func (s *Sandbox) named(host, path string) http.Handler {
-	if isManagement(hostOnly(host)) {
-		return http.HandlerFunc(s.serveManagement)
-	}
 	return s.handlerFor(&url.URL{Host: standardPort(host), Path: path})
 }
 

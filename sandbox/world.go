@@ -22,6 +22,10 @@ type Tenant struct {
 	Identities []ManagedIdentity `json:"identities,omitempty" yaml:"identities,omitempty"` // those of the host that the metadata service serves
 	Rules      []DCR             `json:"rules,omitempty" yaml:"rules,omitempty"`           // of Azure Monitor, in the subscriptions of the tenant
 
+	// Administrators are the object ids of those whom Microsoft Graph and Azure Resource
+	// Manager obey.
+	Administrators []string `json:"administrators,omitempty" yaml:"administrators,omitempty"`
+
 	// RefreshIn is the refresh_in hint of all token answers; zero: none.
 	RefreshIn time.Duration `json:"refresh_in,omitempty" yaml:"refresh_in,omitempty"`
 }
@@ -53,6 +57,7 @@ type AppSecret struct {
 // FIC is a federated identity credential: the application trusts tokens with
 // exactly these three values.
 type FIC struct {
+	Name     string `json:"name,omitempty" yaml:"name,omitempty"` // credential-1 and so on when empty
 	Issuer   string `json:"issuer" yaml:"issuer"`
 	Subject  string `json:"subject" yaml:"subject"`
 	Audience string `json:"audience" yaml:"audience"` // usually api://AzureADTokenExchange

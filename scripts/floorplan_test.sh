@@ -96,6 +96,11 @@ expect allowed audit trust
 expect allowed audit awssts
 expect refused audit internal/wire
 expect refused audit profile
+expect allowed setup trust
+expect allowed setup internal/graph
+expect refused setup profile
+expect refused setup sandbox
+expect refused audit setup
 expect refused sandbox audit
 expect refused sandbox keyless
 expect refused sandbox internal/wire

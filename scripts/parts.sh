@@ -103,6 +103,13 @@ reference() {
 		-ldflags '-s -w' -o "$root/.tools/bin/prometheus-current" github.com/prometheus/prometheus/cmd/prometheus
 }
 
+# tofu: OpenTofu, which evaluates what is rendered for Terraform. It goes with a fork of a
+# library; a module of its own says so.
+tofu() {
+	env GOFLAGS=-buildvcs=false GOWORK=off CGO_ENABLED=0 go -C interop/tofu build -trimpath -ldflags '-s -w' \
+		-o "$root/.tools/bin/tofu" github.com/opentofu/opentofu/cmd/tofu
+}
+
 # venv DIR REQUIREMENTS: a virtual environment with exactly the pinned packages.
 venv() {
 	rm -rf "$1"
@@ -152,6 +159,7 @@ for word in "$@"; do
 	interop)
 		part minio "$minio_version" .tools/bin/minio minio
 		part pypi-aws "$(key interop/requirements.txt)" .tools/venv/bin/aws venv .tools/venv interop/requirements.txt
+		part pypi-setup "$(key interop/setup/requirements.txt)" .tools/venv-setup/bin/cfn-lint venv .tools/venv-setup interop/setup/requirements.txt
 		part npm-aws "$(key interop/js/package.json interop/js/package-lock.json)" .tools/js/node_modules/@aws-sdk javascript interop/js
 		part debian-aws-cli - "" from_apt 'test -x /usr/bin/aws' awscli
 		part debian-boto3 - "" from_apt '/usr/bin/python3 -c "import boto3"' python3-boto3
@@ -167,6 +175,7 @@ for word in "$@"; do
 		part debian-chromium - "" from_apt 'test -x /usr/bin/chromium' chromium
 		part nodejs - "" from_apt 'command -v node && command -v npm' nodejs npm
 		part playwright-core "$(key interop/page/package.json interop/page/package-lock.json)" .tools/page/node_modules/playwright-core playwright
+		part tofu "$(go env GOVERSION):$(key interop/tofu/go.mod interop/tofu/go.sum)" .tools/bin/tofu tofu
 		part prometheus-current "$(go env GOVERSION):$(key interop/reference/go.mod interop/reference/go.sum)" .tools/bin/prometheus-current reference
 		;;
 	*) echo "parts.sh: no part $word" >&2 && exit 2 ;;

@@ -118,6 +118,7 @@ func (g *playground) writeFiles(certificate []byte) error {
 		"ca.pem":          string(g.CAPEM()),
 		"app.pem":         string(certificate),
 		"app-secret":      sandbox.DemoAppSecret,
+		"admin-secret":    sandbox.DemoAdminAppSecret,
 		"keyless.yaml":    g.config(),
 		"aws-config":      g.awsConfig(exe),
 		"aws-credentials": adminCredentials(),

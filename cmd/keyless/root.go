@@ -30,6 +30,7 @@ func newRoot(p *program) *cobra.Command {
 		newStatus(p),
 		newCache(p),
 		newAudit(p),
+		newSetup(p),
 		newConvert(p),
 		newSandbox(p),
 		newVersion(p),

@@ -34,17 +34,19 @@ func newSandbox(p *program) *cobra.Command {
 	var st stage
 	cmd := &cobra.Command{
 		Use:   "sandbox",
-		Short: "Play both clouds offline: Entra, instance metadata, STS, S3, logs and metrics on loopback",
+		Short: "Play both clouds offline: Entra, instance metadata, STS, S3, their administration, logs and metrics on loopback",
 		Long: "Play Entra ID, the instance metadata service, AWS STS and S3, and what takes logs and\n" +
-			"metrics in Azure Monitor and AWS, on loopback until interrupted. A folder gets the\n" +
-			"files that lead programs there: env for the shell, keyless.yaml, an AWS configuration,\n" +
-			"the certificates.",
+			"metrics in Azure Monitor and AWS, on loopback until interrupted. What is made through\n" +
+			"AWS IAM, Microsoft Graph and Azure Resource Manager is played as well. A folder gets\n" +
+			"the files that lead programs there: env for the shell, keyless.yaml, an AWS\n" +
+			"configuration with the profile admin, the secret of the application that administrates\n" +
+			"the tenant, the certificates.",
 		Example: "  keyless sandbox --dir sandbox &\n  . sandbox/env\n  keyless credential-process vm",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.sandbox(cmd.Context(), st) },
 	}
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&st.listen, "listen", anywhere, "loopback `address`; with a port other than 0 the twenty ports from there on are used")
+	flags.StringVar(&st.listen, "listen", anywhere, "loopback `address`; with a port other than 0 the twenty-four ports from there on are used")
 	flags.StringVar(&st.dir, "dir", "", "`folder` to make and write the files to; a temporary one if not set, removed at the end")
 	flags.StringVar(&st.host, "host", string(sandbox.HostVM), "`kind` of host that the programs are on: "+hostNames())
 	flags.StringArrayVar(&st.faults, "fault", nil, "break a far side, for example 'sts: {status: 503, times: 2}'; hops "+hopNames()+"; fields delay, reset, status, code, body, retry_after, truncate, times, for, skew. May be repeated.")
@@ -89,14 +91,19 @@ func hostKind(st stage) (sandbox.HostKind, error) {
 	return kind, nil
 }
 
-// receivers are the addresses of what takes logs and metrics, for programs that are told
-// theirs.
+// receivers are the addresses of what takes logs and metrics and of what administrates
+// the clouds, for programs that are told theirs.
 func (g *playground) receivers() []string {
+	iam, graph, arm := g.URL(sandbox.IAM), g.URL(sandbox.Graph), g.URL(sandbox.ARM)
 	logs, metrics, amp := g.URL(sandbox.DCE), g.URL(sandbox.Workspace), g.URL(sandbox.AMP)
 	if g.isolated {
+		iam, graph, arm = "https://iam.amazonaws.com", "https://graph.microsoft.com", "https://management.azure.com"
 		logs, metrics, amp = "https://demo-a1b2.westeurope-1.ingest.monitor.azure.com", "https://demo-a1b2.westeurope-1.metrics.ingest.monitor.azure.com", "https://aps-workspaces.us-east-1.amazonaws.com"
 	}
 	return []string{
+		"KEYLESS_SANDBOX_IAM_URL=" + iam,
+		"KEYLESS_SANDBOX_GRAPH_URL=" + graph,
+		"KEYLESS_SANDBOX_ARM_URL=" + arm,
 		"KEYLESS_SANDBOX_LOGS_URL=" + logs + "/dataCollectionRules/" + sandbox.DemoRuleID + "/streams/" + sandbox.DemoStream + "?api-version=2023-01-01",
 		"KEYLESS_SANDBOX_AZURE_METRICS_URL=" + metrics + "/dataCollectionRules/" + sandbox.DemoMetricsRuleID + "/streams/" + sandbox.MetricsStream + "/api/v1/write?api-version=2023-04-24",
 		"KEYLESS_SANDBOX_AWS_METRICS_URL=" + amp + "/workspaces/" + sandbox.DemoWorkspaceID + "/api/v1/remote_write",

@@ -56,9 +56,11 @@ func setUp(env *testscript.Env) error {
 	env.Defer(func() { _ = g.remove() })
 	env.Values[groundKey{}] = g
 	env.Vars = append(env.Vars, g.env...)
-	env.Vars = append(env.Vars, "SANDBOX="+g.dir, "IMDS="+g.URL(sandbox.IMDS), "ENTRA="+g.URL(sandbox.Entra), "STS="+g.URL(sandbox.STS),
+	env.Vars = append(env.Vars, "SANDBOX="+g.dir, "IMDS="+g.URL(sandbox.IMDS), "ENTRA="+g.URL(sandbox.Entra), "STS="+g.URL(sandbox.STS), "GRAPH="+g.URL(sandbox.Graph), "ARM="+g.URL(sandbox.ARM),
 		"AUDIENCE="+sandbox.DemoAudience, "ROLE="+sandbox.DemoRoleARN, "OTHER_ROLE="+sandbox.DemoOtherARN,
-		"TENANT="+sandbox.DemoTenantID, "APP="+sandbox.DemoAppClientID, "SECRET="+sandbox.DemoAppSecret)
+		"TENANT="+sandbox.DemoTenantID, "APP="+sandbox.DemoAppClientID, "SECRET="+sandbox.DemoAppSecret,
+		"VM="+sandbox.DemoVMResourceID, "ASSIGNED="+sandbox.DemoAssignedClientID, "ORGANIZATION="+sandbox.DemoOrganizationID, "CONNECTION="+sandbox.DemoConnectionID, "OLD_CONNECTION="+sandbox.DemoOldConnectionID, "CONNECTION_PATH="+sandbox.DemoOrganization+"/demo/aws-old", "VM_ID="+sandbox.DemoVMObjectID, "APP_ID="+sandbox.DemoAppObjectID,
+		"ADMIN="+sandbox.DemoAdminClientID, "ADMIN_SECRET="+sandbox.DemoAdminAppSecret, "ADMIN_KEY="+sandbox.DemoAdminKeyID, "ADMIN_KEY_SECRET="+sandbox.DemoAdminSecret)
 	return nil
 }
 

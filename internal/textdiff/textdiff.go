@@ -1,36 +1,17 @@
-package trust
+// Package textdiff shows what changes in a text of few lines.
+package textdiff
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 )
 
-// Diff returns the change from one policy to the other as a unified diff, both laid out
-// in the same way; empty if nothing changes. The name stands in its first two lines.
-func Diff(name string, before, after *Policy) string {
-	return diff(name, lines(before), lines(after))
-}
-
-func lines(policy *Policy) []string {
-	var laidOut bytes.Buffer
-	text, err := policy.MarshalJSON()
-	if err == nil {
-		err = json.Indent(&laidOut, text, "", "  ")
-	}
-	if err != nil { // there is nothing in a policy that JSON cannot say
-		return []string{err.Error()}
-	}
-	return strings.Split(laidOut.String(), "\n")
-}
-
 // around is how many unchanged lines a diff shows before and after the change.
 const around = 3
 
-// diff returns one hunk in the unified format, from the first line that differs to the
-// last: a fix changes one statement.
-func diff(name string, before, after []string) string {
+// Unified returns one hunk in the unified format, from the first line that differs to the
+// last; empty: none differs.
+func Unified(name string, before, after []string) string {
 	start := 0
 	for start < min(len(before), len(after)) && before[start] == after[start] {
 		start++

@@ -1,0 +1,55 @@
+#!/bin/sh
+# aks: managed identity, written by keyless setup render.
+# It needs az and aws, signed in. It can be run again.
+set -eu
+
+account=$(aws sts get-caller-identity --query Account --output text)
+partition=$(aws sts get-caller-identity --query Arn --output text | cut -d : -f 2)
+
+# Who the workload is: its object id is the subject of its tokens, not its client id.
+subject=$(az identity show --ids '/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id' --query principalId --output tsv)
+
+# The application that stands for AWS. Nobody signs in with it, and it has no secret.
+app=$(az ad app list --filter "tags/any(t:t eq 'keyless:setup=aks')" --query '[0].appId' --output tsv)
+if [ -z "$app" ]; then
+	app=$(az rest --method POST --url 'https://graph.microsoft.com/v1.0/applications' --query appId --output tsv \
+		--body '{"api":{"requestedAccessTokenVersion":1},"appRoles":[{"id":"7d083782-ea3f-81a7-ac2b-6dfae61f03b2","allowedMemberTypes":["Application"],"displayName":"Assume a role in AWS","description":"Gets tokens that a role in AWS may trust","value":"AssumeRole","isEnabled":true}],"displayName":"keyless-aks","signInAudience":"AzureADMyOrg","tags":["keyless:setup=aks"]}')
+	until az ad app show --id "$app" --output none 2>/dev/null; do sleep 3; done # Entra takes a while to know it
+fi
+az ad app update --id "$app" --identifier-uris "api://${app}"
+az ad sp show --id "$app" --output none 2>/dev/null || az ad sp create --id "$app" --output none
+
+# Whoever is not assigned gets no token for AWS; the workload is.
+az ad sp update --id "$app" --set appRoleAssignmentRequired=true
+resource=$(az ad sp show --id "$app" --query id --output tsv)
+role=$(az ad sp show --id "$app" --query "appRoles[?value=='AssumeRole'].id | [0]" --output tsv)
+assigned=$(az rest --method GET --url "https://graph.microsoft.com/v1.0/servicePrincipals/${resource}/appRoleAssignedTo" --query "value[?principalId=='${subject}'].id | [0]" --output tsv)
+if [ -z "$assigned" ]; then
+	az rest --method POST --url "https://graph.microsoft.com/v1.0/servicePrincipals/${resource}/appRoleAssignedTo" --output none \
+		--body "{\"principalId\":\"${subject}\",\"resourceId\":\"${resource}\",\"appRoleId\":\"${role}\"}"
+fi
+
+# The issuer, to the letter. AWS needs no thumbprint for it.
+provider_entra="arn:${partition}:iam::${account}:oidc-provider/sts.windows.net/22222222-2222-2222-2222-222222222222/"
+if aws iam get-open-id-connect-provider --open-id-connect-provider-arn "$provider_entra" >/dev/null 2>&1; then
+	aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn "$provider_entra" --client-id "api://${app}"
+else
+	aws iam create-open-id-connect-provider --url 'https://sts.windows.net/22222222-2222-2222-2222-222222222222/' --client-id-list "api://${app}" \
+		--tags Key=keyless:setup,Value=aks
+fi
+
+# The role: one audience, one subject.
+policy=$(cat <<POLICY
+{"Version":"2012-10-17","Statement":[{"Sid":"Entra","Effect":"Allow","Principal":{"Federated":"${provider_entra}"},"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"sts.windows.net/22222222-2222-2222-2222-222222222222/:aud":"api://${app}","sts.windows.net/22222222-2222-2222-2222-222222222222/:sub":"${subject}"}}}]}
+POLICY
+)
+if aws iam get-role --role-name 'keyless-aks' >/dev/null 2>&1; then
+	echo 'The role is there. To let it trust the workload, and nobody that it trusts now:' >&2
+	echo "aws iam update-assume-role-policy --role-name keyless-aks --policy-document '$policy'" >&2
+else
+	aws iam create-role --role-name 'keyless-aks' --path '/' --assume-role-policy-document "$policy" \
+		--tags Key=keyless:setup,Value=aks
+fi
+
+az identity federated-credential create --resource-group 'g' --identity-name 'id' --name 'keyless-aks' \
+	--issuer 'https://cluster.example/id/' --subject 'system:serviceaccount:apps:agent' --audiences 'api://AzureADTokenExchange' --output none
