@@ -80,6 +80,7 @@ func sourceCodes() []Explanation {
 		{"file-missing", "a file that the source needs is not there"},
 		{"file-unreadable", "a file that the source needs may not be read by this user"},
 		{"half-environment", "one variable of the host's identity is set, and the other is not: something drops it"},
+		{"other-host", "the host is of another kind than the profile is for; choose its source"},
 		{"no-host", "nothing here gives a program an identity"},
 		{"metadata-absent", "no instance metadata service answers: this is no Azure VM, or a firewall is in the way"},
 		{"identity-unknown", "the host has no identity with this client, object or resource id"},

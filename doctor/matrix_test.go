@@ -200,6 +200,11 @@ func hostFaults() []fault {
 			mend: func(_ *testing.T, s *setup) { delete(s.env, "IDENTITY_HEADER") },
 		},
 		{
+			name: "a profile for pods on an App Service", base: webapp, code: "other-host",
+			do:   func(_ *testing.T, s *setup) { s.config["source"] = one("workload_identity") },
+			mend: func(_ *testing.T, s *setup) { s.config["source"] = one("app_service") },
+		},
+		{
 			name: "an App Service whose identity is not switched on", base: webapp, code: "no-host",
 			do:   func(_ *testing.T, s *setup) { s.env["IDENTITY_ENDPOINT"], s.env["IDENTITY_HEADER"] = "", "" },
 			mend: func(_ *testing.T, s *setup) { s.env = map[string]string{} },

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"strings"
@@ -147,7 +148,11 @@ const (
 
 // hostTrouble knows hosts that are not what the profile takes them for.
 func (e *evidence) hostTrouble(failed *keyless.Error, f *Finding) bool {
+	other, isOther := otherHost(failed)
 	switch {
+	case isOther:
+		f.Code, f.Summary = "other-host", fmt.Sprintf("this host is: %s; the profile is for: %s", clean(string(other)), clean(failed.Op))
+		f.Fix = lines("choose the source of this host", e.setting("source", "{ "+sourceFor(other)+" }"))
 	case failed.Code == codeNoHost && strings.Contains(failed.Message, "set, but not"):
 		f.Code, f.Summary = "half-environment", "half of what the host's identity needs is set"
 		f.Fix = lines("pass on both variables: a service unit, sudo or a container drops the environment", hinted(failed))
@@ -163,6 +168,13 @@ func (e *evidence) hostTrouble(failed *keyless.Error, f *Finding) bool {
 		return false
 	}
 	return true
+}
+
+// otherHost is the kind of host that was found, where the profile looks for another.
+func otherHost(failed *keyless.Error) (azhost.Kind, bool) {
+	_, rest, found := strings.Cut(failed.Message, "which makes it: ")
+	kind, _, ends := strings.Cut(rest, ", which is not looked for")
+	return azhost.Kind(kind), failed.Code == codeNoHost && found && ends
 }
 
 // identityTrouble knows the refusals of hosts that have no such identity.

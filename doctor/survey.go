@@ -43,13 +43,34 @@ func hostFinding(found azhost.Detected, err error) Finding {
 
 // sampleProfile is a profile for a kind of host, with words in capitals to fill in.
 func sampleProfile(kind azhost.Kind) string {
-	source := map[azhost.Kind]string{
-		azhost.KindVM: "managed_identity: {}", azhost.KindAppService: "app_service: {}", azhost.KindArc: "arc: {}",
-		azhost.KindWorkloadIdentity: "workload_identity: {}", azhost.KindServiceFabric: "service_fabric: {}",
-		azhost.KindAzureML: "azure_ml: {}", azhost.KindCloudShell: "cloud_shell: {}", azhost.KindAzureCLI: "azure_cli: {}", azhost.KindAzureDeveloperCLI: "azure_developer_cli: {}",
-	}[kind]
 	return strings.Join([]string{
-		"profiles:", "  default:", "    source: { " + orDefault(source, "auto: {}") + " }", "    audience: api://CLIENT_ID",
+		"profiles:", "  default:", "    source: { " + sourceFor(kind) + " }", "    audience: api://CLIENT_ID",
 		"    aws: { role_arn: \"arn:aws:iam::ACCOUNT:role/NAME\" }",
+		"# what Entra and AWS need for it: keyless setup plan --help",
 	}, "\n")
+}
+
+// sourceFor is the source of a profile for a kind of host.
+func sourceFor(kind azhost.Kind) string {
+	switch kind {
+	case azhost.KindVM:
+		return "managed_identity: {}"
+	case azhost.KindAppService:
+		return "app_service: {}"
+	case azhost.KindArc:
+		return "arc: {}"
+	case azhost.KindWorkloadIdentity:
+		return "workload_identity: {}"
+	case azhost.KindServiceFabric:
+		return "service_fabric: {}"
+	case azhost.KindAzureML:
+		return "azure_ml: {}"
+	case azhost.KindCloudShell:
+		return "cloud_shell: {}"
+	case azhost.KindAzureCLI:
+		return "azure_cli: {}"
+	case azhost.KindAzureDeveloperCLI:
+		return "azure_developer_cli: {}"
+	}
+	return "auto: {}"
 }
