@@ -3,6 +3,8 @@ package doctor_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -53,6 +55,16 @@ func refused(host string) func(http.RoundTripper) http.RoundTripper {
 	return instead(func(r *http.Request) (*http.Response, error) {
 		if r.URL.Hostname() == host {
 			return nil, syscall.ECONNREFUSED
+		}
+		return nil, nil
+	})
+}
+
+// untrusted is a host whose certificate nobody vouches for.
+func untrusted(host string) func(http.RoundTripper) http.RoundTripper {
+	return instead(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Hostname() == host {
+			return nil, &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}
 		}
 		return nil, nil
 	})

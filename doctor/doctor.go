@@ -90,6 +90,7 @@ func one(check func(*evidence) Finding) func(*evidence) []Finding {
 // gather asks. What does not depend on each other is asked side by side.
 func (d Doctor) gather(ctx context.Context) *evidence {
 	e := &evidence{Doctor: d, seen: &observer{around: d.Around}}
+	e.cloud = e.cloudClient()
 	selected := *d.Profile
 	selected.Far.Around = e.seen.wrap
 	if e.built, e.buildErr = selected.Build(d.Getenv); e.buildErr != nil {

@@ -23,6 +23,7 @@ type evidence struct {
 	built    *profile.Built
 	buildErr error
 	seen     *observer
+	cloud    *http.Client
 	found    string // what kind of host there is, by a source that looks around
 
 	token     keyless.Token
@@ -107,13 +108,12 @@ func (e *evidence) answersAsEC2(ctx context.Context) bool {
 	return err == nil && (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusOK)
 }
 
-// cloud is for what the profile itself does not ask: the issuer's keys, and routes.
-func (e *evidence) cloud() *http.Client {
-	usual := wire.Cloud()
+// cloudClient is for what the profile itself does not ask: the issuer's keys, and routes.
+func (e *evidence) cloudClient() *http.Client {
 	if e.Profile.CAFile != "" {
-		usual = wire.NewCloud(e.Profile.CAFile)
+		return e.seen.client(wire.NewCloud(e.Profile.CAFile))
 	}
-	return e.seen.client(usual)
+	return e.seen.client(wire.Cloud())
 }
 
 // askSTS tries the exchange, and looks at the account with what came of it.

@@ -94,7 +94,7 @@ func (e *evidence) probe(ctx context.Context, route profile.Route, prove func(*h
 // upstream is a client for one route, which may trust a certificate authority of its own.
 func (e *evidence) upstream(route profile.Route) *http.Client {
 	if route.UpstreamCAFile == "" {
-		return e.cloud()
+		return e.cloud
 	}
 	return e.seen.client(wire.NewCloud(route.UpstreamCAFile))
 }

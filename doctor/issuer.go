@@ -116,7 +116,7 @@ func (e *evidence) fetch(ctx context.Context, address string, into any) error {
 	if err != nil {
 		return err
 	}
-	answer, err := wire.Do(e.cloud(), request)
+	answer, err := wire.Do(e.cloud, request)
 	switch {
 	case err != nil:
 		return err

@@ -30,7 +30,7 @@ func (e *evidence) jobTrouble(failed *keyless.Error, f *Finding) bool {
 	case strings.Contains(failed.Code, "ServiceEndpointNotFound"):
 		f.Code, f.Summary = "connection-unknown", "there is no such service connection in the project of the pipeline"
 		f.Fix = lines(hinted(failed), "az devops service-endpoint list --query '[].[name,id]' --output table", e.setting("source.azure_pipelines.service_connection_id", "ID"))
-	case failed.Code == "HTTP 403":
+	case strings.Contains(failed.Hint, "may not use this connection"):
 		f.Code, f.Summary = "connection-not-permitted", "the pipeline may not use the service connection"
 	default:
 		return false

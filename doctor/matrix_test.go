@@ -253,6 +253,11 @@ func hostFaults() []fault {
 			mend: func(_ *testing.T, s *setup) { s.around = nil },
 		},
 		{
+			name: "a proxy opens TLS, with a certificate authority of its own", base: app, code: "certificate-untrusted",
+			do:   func(_ *testing.T, s *setup) { s.around = untrusted("login.microsoftonline.com") },
+			mend: func(_ *testing.T, s *setup) { s.around = nil },
+		},
+		{
 			name: "a firewall between here and Entra", base: app, code: "unreachable",
 			do:   func(_ *testing.T, s *setup) { s.around = refused("login.microsoftonline.com") },
 			mend: func(_ *testing.T, s *setup) { s.around = nil },
@@ -303,6 +308,13 @@ func jobFaults() []fault {
 			name: "a stage that does not name the service connection", base: job, code: "connection-unreferenced",
 			do:   func(_ *testing.T, s *setup) { connection(s).Unreferenced = true },
 			mend: func(_ *testing.T, s *setup) { connection(s).Unreferenced = false },
+		},
+		{
+			name: "a pipeline that may not use the service connection", base: job, code: "connection-not-permitted",
+			do: func(_ *testing.T, s *setup) {
+				s.trouble = func(w *sandbox.Sandbox) { w.SetFault(sandbox.Pipelines, sandbox.Fault{Status: http.StatusForbidden}) }
+			},
+			mend: func(_ *testing.T, s *setup) { s.trouble = nil },
 		},
 		{
 			name: "a service connection of another project", base: job, code: "connection-unknown",
@@ -400,6 +412,13 @@ func tokenFaults() []fault {
 			name: "a token that the issuer's cache kept too long", base: vm, code: "token-expired",
 			do: func(_ *testing.T, s *setup) {
 				s.around = minted(s, func(claims map[string]any) { claims["exp"] = time.Now().Add(-time.Minute).Unix() })
+			},
+			mend: func(_ *testing.T, s *setup) { s.around = nil },
+		},
+		{
+			name: "a token that is valid in ten minutes only", base: vm, code: "token-not-yet-valid",
+			do: func(_ *testing.T, s *setup) {
+				s.around = minted(s, func(claims map[string]any) { claims["nbf"] = time.Now().Add(10 * time.Minute).Unix() })
 			},
 			mend: func(_ *testing.T, s *setup) { s.around = nil },
 		},
@@ -662,6 +681,11 @@ func sessionFaults() []fault {
 		{
 			name: "a captive portal in the place of STS", base: vm, code: "intercepted",
 			do:   func(_ *testing.T, s *setup) { s.around = page("sts.eu-west-1.amazonaws.com") },
+			mend: func(_ *testing.T, s *setup) { s.around = nil },
+		},
+		{
+			name: "a proxy opens the TLS of STS", base: vm, code: "certificate-untrusted",
+			do:   func(_ *testing.T, s *setup) { s.around = untrusted("sts.eu-west-1.amazonaws.com") },
 			mend: func(_ *testing.T, s *setup) { s.around = nil },
 		},
 		{

@@ -140,12 +140,6 @@ func (e *evidence) user() string {
 	return "USER"
 }
 
-// Codes of azhost, and the words by which IMDS says what it does not say by codes.
-const (
-	codeNoHost = "NoHost"
-	codeAbsent = "NoMetadataService"
-)
-
 // hostTrouble knows hosts that are not what the profile takes them for.
 func (e *evidence) hostTrouble(failed *keyless.Error, f *Finding) bool {
 	other, isOther := otherHost(failed)
@@ -153,17 +147,20 @@ func (e *evidence) hostTrouble(failed *keyless.Error, f *Finding) bool {
 	case isOther:
 		f.Code, f.Summary = "other-host", fmt.Sprintf("this host is: %s; the profile is for: %s", clean(string(other)), clean(failed.Op))
 		f.Fix = lines("choose the source of this host", e.setting("source", "{ "+sourceFor(other)+" }"))
-	case failed.Code == codeNoHost && strings.Contains(failed.Message, "set, but not"):
+	case failed.Code == azhost.CodeNoHost && strings.Contains(failed.Message, "set, but not"):
 		f.Code, f.Summary = "half-environment", "half of what the host's identity needs is set"
 		f.Fix = lines("pass on both variables: a service unit, sudo or a container drops the environment", hinted(failed))
-	case failed.Code == codeNoHost:
+	case failed.Code == azhost.CodeNoHost:
 		f.Code, f.Summary = "no-host", "nothing here gives the program an identity"
-	case failed.Code == codeAbsent && failed.Op == opArc:
+	case failed.Code == azhost.CodeAbsent && failed.Op == opArc:
 		f.Code, f.Summary = "arc-agent-absent", "the agent of Azure Arc does not answer"
 		f.Fix = lines(hinted(failed), "sudo systemctl restart himdsd", "azcmagent show")
-	case failed.Code == codeAbsent:
+	case failed.Code == azhost.CodeAbsent:
 		f.Code, f.Summary = "metadata-absent", "the host's identity endpoint does not answer"
-		f.Fix = lines(hinted(failed), "curl --noproxy '*' -s -H Metadata:true 'http://169.254.169.254/metadata/instance?api-version=2021-02-01'")
+		f.Fix = hinted(failed)
+		if failed.Op == string(azhost.KindVM) {
+			f.Fix = lines(f.Fix, "curl --noproxy '*' -s -H Metadata:true 'http://169.254.169.254/metadata/instance?api-version=2021-02-01'")
+		}
 	default:
 		return false
 	}
@@ -174,7 +171,7 @@ func (e *evidence) hostTrouble(failed *keyless.Error, f *Finding) bool {
 func otherHost(failed *keyless.Error) (azhost.Kind, bool) {
 	_, rest, found := strings.Cut(failed.Message, "which makes it: ")
 	kind, _, ends := strings.Cut(rest, ", which is not looked for")
-	return azhost.Kind(kind), failed.Code == codeNoHost && found && ends
+	return azhost.Kind(kind), failed.Code == azhost.CodeNoHost && found && ends
 }
 
 // identityTrouble knows the refusals of hosts that have no such identity.
