@@ -73,8 +73,8 @@ func (o *observer) proxied(host string) (sighting, bool) {
 	return o.sightings[i], true
 }
 
-// skew is the median of how far the far sides' clocks are ahead of this machine's; false:
-// none of them told.
+// skew is the median of how far the far sides' clocks are ahead of this machine's, the
+// smaller one of two, since it may be a far side's clock that is wrong; false: none told.
 func (o *observer) skew() (time.Duration, []string, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -95,7 +95,11 @@ func (o *observer) skew() (time.Duration, []string, bool) {
 	}
 	slices.Sort(all)
 	slices.Sort(told)
-	return all[len(all)/2], told, true
+	middle := all[(len(all)-1)/2]
+	if other := all[len(all)/2]; other.Abs() < middle.Abs() {
+		middle = other
+	}
+	return middle, told, true
 }
 
 func offset(ahead time.Duration) string {
