@@ -114,6 +114,12 @@ func (v *Inventory) Add(file string, data []byte) error {
 	}
 }
 
+// AddAccount adds a live account: all of its roles, and all of its providers.
+func (v *Inventory) AddAccount(roles []Role, providers []Provider) {
+	v.Roles, v.listed.roles = append(v.Roles, roles...), listing{seen: true}
+	v.Providers, v.listed.providers = append(v.Providers, providers...), listing{seen: true}
+}
+
 func notJSON(err error) error {
 	var syntax *json.SyntaxError
 	switch {

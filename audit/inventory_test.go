@@ -196,6 +196,29 @@ func TestAProviderThatIsNotThere(t *testing.T) {
 	}
 }
 
+// All of a live account is known.
+func TestALiveAccountHasNoMoreThanWasListed(t *testing.T) {
+	role := Role{Name: "arn:aws:iam::111122223333:role/r", Document: []byte(`{"Version":"2012-10-17","Statement":{"Effect":"Allow",
+		"Principal":{"Federated":"arn:aws:iam::111122223333:oidc-provider/gitlab.com"},"Action":"sts:AssumeRoleWithWebIdentity",
+		"Condition":{"StringEquals":{"gitlab.com:sub":"project_path:a/b:ref_type:branch:ref:main"}}}}`)}
+	there := Provider{Name: "arn:aws:iam::111122223333:oidc-provider/gitlab.com", Issuer: "gitlab.com"}
+	for _, c := range []struct {
+		roles     []Role
+		providers []Provider
+		want      []string
+	}{
+		{[]Role{role}, []Provider{there}, []string{}},
+		{[]Role{role}, nil, []string{missingProvider}},
+		{nil, []Provider{there}, []string{unusedProvider}},
+	} {
+		var v Inventory
+		v.AddAccount(c.roles, c.providers)
+		if got := rulesOf(v.Judge().Findings); !slices.Equal(got, c.want) {
+			t.Errorf("%d roles, %d providers: got %v, want %v", len(c.roles), len(c.providers), got, c.want)
+		}
+	}
+}
+
 func TestSeveralDocumentsInAFile(t *testing.T) {
 	one, err := os.ReadFile("testdata/files/list-roles-page1.json")
 	if err != nil {

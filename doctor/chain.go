@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -73,7 +74,7 @@ func externalID(decision trust.Decision) string {
 
 // chainRequest is what STS puts before the policy of a chained role.
 func (e *evidence) chainRequest(before string, hop profile.Hop) trust.Request {
-	arn, session := splitARN(before), firstText(hop.SessionName, e.built.STS.SessionOf(e.token))
+	arn, session := splitARN(before), cmp.Or(hop.SessionName, e.built.STS.SessionOf(e.token))
 	assumed := "arn:" + arn.partition + ":sts::" + arn.account + ":assumed-role/" + arn.roleName() + "/" + session
 	context := map[string][]string{
 		"aws:PrincipalArn": {before}, "aws:PrincipalAccount": {arn.account}, "sts:RoleSessionName": {session},

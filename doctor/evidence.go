@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"os"
@@ -148,7 +149,7 @@ func (e *evidence) callerOf(ctx context.Context, from keyless.Credentials) (iam.
 	at := e.built.STS
 	partition := splitARN(at.RoleARN).partition
 	_, home := iam.Endpoint(partition)
-	sts := iam.STS{Credentials: held(from), Region: firstText(at.Region, home), Endpoint: at.Endpoint, HTTPClient: at.Client}
+	sts := iam.STS{Credentials: held(from), Region: cmp.Or(at.Region, home), Endpoint: at.Endpoint, HTTPClient: at.Client}
 	if at.Endpoint == "" {
 		var err error
 		if sts.Endpoint, err = awssts.Endpoint(sts.Region, partition, at.FIPS, at.DualStack); err != nil {

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,7 +67,7 @@ func (e *evidence) probe(ctx context.Context, route profile.Route, prove func(*h
 	body, header := emptyRequest(route.Preset)
 	switch {
 	case body == nil:
-		p.unknown = "nobody knows what " + orDefault(clean(route.Preset), "an upstream without a preset") + " takes for an empty request"
+		p.unknown = "nobody knows what " + cmp.Or(clean(route.Preset), "an upstream without a preset") + " takes for an empty request"
 		return p
 	case strings.HasSuffix(route.Path, "/"):
 		p.unknown = "agents say the rest of the address"
@@ -127,8 +128,8 @@ func refusalOf(answer *wire.Answer, secret string) (code, message string) {
 	if decoder.Decode(&body) != nil {
 		return "", answer.Excerpt(secret)
 	}
-	code = firstText(body.Error.Code, answer.Header.Get("X-Amzn-Errortype"), body.Type)
-	return wire.Quote(code, secret), wire.Quote(firstText(body.Error.Message, body.Text), secret)
+	code = cmp.Or(body.Error.Code, answer.Header.Get("X-Amzn-Errortype"), body.Type)
+	return wire.Quote(code, secret), wire.Quote(cmp.Or(body.Error.Message, body.Text), secret)
 }
 
 // ingestion is about what agents send with the profile's identity.
@@ -206,7 +207,7 @@ func (e *evidence) refusedEndpoint(p probe, f *Finding) {
 	case p.status == http.StatusUnauthorized && azure:
 		f.Code, f.Summary = "ingestion-audience", "the endpoint does not take the token"
 		f.Evidence = append(f.Evidence, named("aud", strings.Join(e.claims.Audience, ", ")))
-		f.Fix = lines("tokens for Azure Monitor are for its own audience, that of the cloud in the endpoint's name", e.setting("scope", orDefault(p.route.Scope(), "https://monitor.azure.com/.default")))
+		f.Fix = lines("tokens for Azure Monitor are for its own audience, that of the cloud in the endpoint's name", e.setting("scope", cmp.Or(p.route.Scope(), "https://monitor.azure.com/.default")))
 	case p.status == http.StatusForbidden && azure:
 		e.noPublisher(f)
 	case p.status == http.StatusForbidden:

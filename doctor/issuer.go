@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,7 +50,7 @@ func (e *evidence) issuerBase() (string, error) {
 	if err != nil || issuer.Scheme != "https" {
 		return "", errors.New("the issuer is no https address")
 	}
-	authority := strings.TrimSuffix(firstText(e.application().AuthorityHost, e.Getenv("AZURE_AUTHORITY_HOST")), "/")
+	authority := strings.TrimSuffix(cmp.Or(e.application().AuthorityHost, e.Getenv("AZURE_AUTHORITY_HOST")), "/")
 	moved := authority != "" && !slices.ContainsFunc(entra.Clouds(), func(cloud string) bool {
 		known, _ := entra.AuthorityFor(cloud)
 		return known == authority
@@ -61,15 +62,6 @@ func (e *evidence) issuerBase() (string, error) {
 		return "", nil
 	}
 	return strings.TrimSuffix(e.claims.Issuer, "/"), nil
-}
-
-func firstText(values ...string) string {
-	for _, value := range values {
-		if value != "" {
-			return value
-		}
-	}
-	return ""
 }
 
 func (e *evidence) fetchKeys(ctx context.Context, base string) issuerAnswer {

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -62,7 +63,7 @@ func (e *evidence) retirement() Finding {
 // migration goes from the older issuer to Entra's without a moment in which neither works
 // ("Convert service connections to the Microsoft Entra issuer", Microsoft Learn).
 func (e *evidence) migration(id pipelines.Identity) string {
-	tenant, subject := orDefault(e.Getenv("AZURE_TENANT_ID"), "TENANT_ID"), "the subject that the connection shows when it is converted"
+	tenant, subject := cmp.Or(e.Getenv("AZURE_TENANT_ID"), "TENANT_ID"), "the subject that the connection shows when it is converted"
 	organization := id.Issuer[strings.LastIndexByte(id.Issuer, '/')+1:]
 	if computed, err := pipelines.Subject(tenant, organization, e.Profile.Source.AzurePipelines.ServiceConnectionID); err == nil {
 		subject = computed
@@ -72,18 +73,11 @@ func (e *evidence) migration(id pipelines.Identity) string {
 	return lines(
 		"let the role trust both issuers, convert the connection, then drop the older one",
 		"1. aws iam create-open-id-connect-provider --url "+issuer+" --client-id-list "+pipelines.AppID+" "+pipelines.ExchangeAudienceID,
-		"2. add a statement to the role's trust policy: Federated "+trust.ProviderARN(role.partition, orDefault(role.account, "ACCOUNT"), issuer)+", StringEquals",
+		"2. add a statement to the role's trust policy: Federated "+trust.ProviderARN(role.partition, cmp.Or(role.account, "ACCOUNT"), issuer)+", StringEquals",
 		"   "+key+":aud  "+pipelines.AppID,
 		"   "+key+":oaud "+pipelines.ExchangeAudienceID,
 		"   "+key+":sub  "+subject,
 		"3. Project settings, Service connections, the connection: convert it to the Microsoft Entra issuer",
 		"4. keyless doctor in a job; then take the older statement and provider away",
 	)
-}
-
-func orDefault(text, fallback string) string {
-	if text == "" {
-		return fallback
-	}
-	return text
 }

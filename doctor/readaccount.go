@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -33,7 +34,7 @@ func (e *evidence) readAccount(ctx context.Context, session keyless.Credentials)
 		err = e.sameAccount(ctx, own)
 	}
 	if err != nil {
-		e.unread = append(e.unread, "your own AWS login: "+orDefault(hinted(err), clean(err.Error())))
+		e.unread = append(e.unread, "your own AWS login: "+cmp.Or(hinted(err), clean(err.Error())))
 		return
 	}
 	e.readAs(ctx, login{"your own AWS login", own})

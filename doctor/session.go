@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -61,7 +62,7 @@ func (e *evidence) knownRefusal(failed *keyless.Error, f *Finding) bool {
 	case failed.Code == "ValidationError" && strings.Contains(failed.Message, "DurationSeconds"):
 		e.tooLong(f)
 	case failed.Code == "RegionDisabledException":
-		f.Code, f.Summary = "region-disabled", "STS is not switched on in region "+clean(orDefault(e.built.STS.Region, "of the default"))+" for this account"
+		f.Code, f.Summary = "region-disabled", "STS is not switched on in region "+clean(cmp.Or(e.built.STS.Region, "of the default"))+" for this account"
 		f.Fix = lines("use a region that is on for every account, or switch it on (IAM, Account settings, Security Token Service)", e.setting(e.regionPath(), "us-east-1"))
 	case failed.Code == keyless.CodeExpiredToken:
 		f.Code, f.Summary = "token-expired", "STS says that the token has expired"
@@ -111,7 +112,7 @@ func (e *evidence) tooLong(f *Finding) {
 // unexplained says what it may be, and what was looked at.
 func (e *evidence) unexplained(failed *keyless.Error, f *Finding) {
 	if failed.Code != "AccessDenied" {
-		f.Code = orDefault(failed.Code, f.Code)
+		f.Code = cmp.Or(failed.Code, f.Code)
 		f.Summary = "STS refuses: " + clean(failed.Error())
 		return
 	}

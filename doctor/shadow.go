@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -41,8 +42,8 @@ func readShadows(getenv func(string) string) shadows {
 			s.profile, s.profileVariable = getenv(name), name
 		}
 	}
-	s.config = firstText(getenv("AWS_CONFIG_FILE"), atHome(getenv, "config"))
-	s.keys = firstText(getenv("AWS_SHARED_CREDENTIALS_FILE"), atHome(getenv, "credentials"))
+	s.config = cmp.Or(getenv("AWS_CONFIG_FILE"), atHome(getenv, "config"))
+	s.keys = cmp.Or(getenv("AWS_SHARED_CREDENTIALS_FILE"), atHome(getenv, "credentials"))
 	s.read(s.config, true)
 	s.read(s.keys, false)
 	return s

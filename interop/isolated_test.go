@@ -150,12 +150,8 @@ func TestNobodyCanBeIsolated(t *testing.T) {
 	}
 }
 
-// Debian's Azure CLI is large, so only make test-all installs it; where it is, it is used.
 func TestTheAzureCLISignsInInIsolation(t *testing.T) {
-	if _, err := os.Stat("/usr/bin/az"); err != nil && os.Getenv("INTEROP_SLOW") == "" {
-		t.Skip("make test-all installs it")
-	}
-	az := installed(t, "Debian's Azure CLI", "/usr/bin/az")
+	az := azureCLI(t)
 	const login = ` login --identity --output none && `
 	token := isolated(t, "vm", "sh", "-c", az+login+az+" account get-access-token --output tsv --query accessToken --resource "+sandbox.DemoAudience).wantSuccess(t)
 	if strings.Count(token.stdout, ".") != 2 {

@@ -436,3 +436,38 @@ func TestRenderedArgumentsAreThoseOfTheProviders(t *testing.T) {
 		}
 	}
 }
+
+// TestTheScriptWorksWithTheCLIs runs what is rendered as commands, twice, with Debian's az
+// and aws at the true names; then the machine has the role, and another identity has not.
+func TestTheScriptWorksWithTheCLIs(t *testing.T) {
+	t.Parallel()
+	azureCLI(t)
+	installed(t, "Debian's AWS CLI", "/usr/bin/aws")
+	files, err := setup.Render(setup.Spec{
+		Name: "script", Kind: setup.ManagedIdentity, Identity: sandbox.DemoVMObjectID, TenantID: sandbox.DemoTenantID,
+		Policies: []string{"arn:aws:iam::aws:policy/ReadOnlyAccess"}, MaxSession: 2 * time.Hour,
+	}, setup.Commands)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "setup.sh")
+	if err := os.WriteFile(path, files[0].Data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	script := `
+export AWS_ACCESS_KEY_ID=` + sandbox.DemoAdminKeyID + ` AWS_SECRET_ACCESS_KEY=` + sandbox.DemoAdminSecret + ` AWS_DEFAULT_REGION=us-east-1 AWS_PAGER=
+sh ` + path + ` >&2
+sh ` + path + ` >&2
+unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
+app=$(az ad app list --filter "tags/any(t:t eq 'keyless:setup=script')" --query '[].appId' --output tsv)
+echo "applications: $(echo "$app" | wc -w)"
+role=arn:aws:iam::` + sandbox.DemoAccountID + `:role/keyless-script
+` + keyless(t) + ` credential-process --source managed_identity --audience "api://$app" --role-arn "$role" | grep --only-matching AccessKeyId
+` + keyless(t) + ` credential-process --source managed_identity --client-id ` + sandbox.DemoAssignedClientID + ` --audience "api://$app" --role-arn "$role" 2>&1 | grep --only-matching AADSTS501051 | head -1
+`
+	got := isolated(t, "vm", "bash", "-c", asApplication(sandbox.DemoAdminClientID, sandbox.DemoAdminAppSecret, script))
+	if want := "applications: 1\nAccessKeyId\nAADSTS501051\n"; got.stdout != want {
+		t.Errorf("got %q, want %q: %s", got.stdout, want, got.stderr)
+	}
+}

@@ -66,6 +66,7 @@ type servicePrincipal struct {
 	managed            bool
 	resourceID         string // of a managed identity
 	assignmentRequired bool
+	disabled           bool
 	tags               []string
 	created            time.Time
 }
@@ -90,7 +91,8 @@ const noRole = "00000000-0000-0000-0000-000000000000"
 // registration is an application with its service principal, as Entra acts on it.
 type registration struct {
 	App
-	roles map[string][]string // values of app roles by the object id of who has them, lower case
+	roles    map[string][]string // values of app roles by the object id of who has them, lower case
+	disabled bool
 }
 
 func newDirectory() *directory {
@@ -112,7 +114,7 @@ func (d *directory) clone() *directory {
 func (s *Sandbox) directory(t *tenant) *directory { return t.directory.at(s.effective()) }
 
 // firstDirectory is what the world says about the tenant.
-func (t *tenant) firstDirectory() (*directory, error) {
+func (t *tenant) firstDirectory(made time.Time) (*directory, error) {
 	d := newDirectory()
 	for i := range t.Apps {
 		if err := d.addApp(&t.Apps[i]); err != nil {
@@ -123,6 +125,15 @@ func (t *tenant) firstDirectory() (*directory, error) {
 		if err := d.addIdentity(m); err != nil {
 			return nil, fmt.Errorf("identity %q: %w", m.Name, err)
 		}
+	}
+	for _, a := range d.applications {
+		a.created = made
+	}
+	for _, p := range d.principals {
+		p.created = made
+	}
+	for _, a := range d.assignments {
+		a.created = made
 	}
 	return d, d.derive()
 }
@@ -212,7 +223,11 @@ func (d *directory) derive() error {
 	}
 	for _, m := range d.identities {
 		if m.ClientID != "" {
-			errs = append(errs, put(d.clients, strings.ToLower(m.ClientID), m.registration()))
+			r := m.registration()
+			if p := d.principals[strings.ToLower(m.ObjectID)]; p != nil {
+				r.disabled = p.disabled
+			}
+			errs = append(errs, put(d.clients, strings.ToLower(m.ClientID), r))
 		}
 	}
 	return errors.Join(errs...)
@@ -225,7 +240,7 @@ func (m *assignedIdentity) registration() *registration {
 }
 
 func (d *directory) registration(a *application, p *servicePrincipal) *registration {
-	r := &registration{roles: map[string][]string{}, App: App{
+	r := &registration{roles: map[string][]string{}, disabled: p.disabled, App: App{
 		Name: a.name, ClientID: a.appID, ObjectID: p.id, TokenVersion: a.version, AssignmentRequired: p.assignmentRequired,
 		Secrets: a.secrets, Certificates: a.certificates, FederatedCredentials: trusted(a.credentials),
 	}}

@@ -77,6 +77,8 @@ func (d *directory) resource(requested string) (*target, bool) {
 	return &known, found
 }
 
+func (r *target) disabled() bool { return r.app != nil && r.app.disabled }
+
 // admits reports whether the resource gives tokens to p: without "assignment
 // required" it does so for every principal of the tenant.
 func (r *target) admits(p principal) bool {

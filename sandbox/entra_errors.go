@@ -37,6 +37,14 @@ func unknownClient(id string, t *tenant) *entraError {
 	return badRequest(700016, "unauthorized_client", "Application with identifier '%s' was not found in the directory '%s'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant.", printable(id), t.ID)
 }
 
+func disabledClient(app *registration) *entraError {
+	return badRequest(7000112, "unauthorized_client", "Application '%s'(%s) is disabled.", app.ClientID, printable(app.Name))
+}
+
+func disabledResource(resource *target) *entraError {
+	return badRequest(500014, "invalid_resource", "The service principal for resource '%s' is disabled. This indicate that a subscription within the tenant has lapsed, or that the administrator for this tenant has disabled the application, preventing tokens from being issued for it.", printable(resource.requested))
+}
+
 func wrongSecret(app *App) *entraError {
 	return badClient(7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '%s'.", app.ClientID)
 }

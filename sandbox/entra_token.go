@@ -52,7 +52,10 @@ func (s *Sandbox) grantToken(r *http.Request, t *tenant, endpoint int) (map[stri
 		return nil, unknownResource(requested, t)
 	}
 	p := appPrincipal(g.app, g.acr)
-	if !resource.admits(p) {
+	switch {
+	case resource.disabled():
+		return nil, disabledResource(resource)
+	case !resource.admits(p):
 		return nil, notAssigned(p, resource)
 	}
 	return s.tokenResponse(t, p, resource, endpoint)
@@ -91,8 +94,11 @@ func (g *grant) findClient(r *http.Request) *entraError {
 		return missingParameter("client_id")
 	}
 	g.app = g.directory.clients[strings.ToLower(id)]
-	if g.app == nil {
+	switch {
+	case g.app == nil:
 		return unknownClient(id, g.tenant)
+	case g.app.disabled:
+		return disabledClient(g.app)
 	}
 	return nil
 }

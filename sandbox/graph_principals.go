@@ -10,7 +10,7 @@ import (
 // application.
 func (c *graphCall) showPrincipal(d *directory, p *servicePrincipal) object {
 	answer := object{
-		"id": p.id, "appId": p.appID, "displayName": p.name, "appDisplayName": p.name, "servicePrincipalType": "Application", "accountEnabled": true,
+		"id": p.id, "appId": p.appID, "displayName": p.name, "appDisplayName": p.name, "servicePrincipalType": "Application", "accountEnabled": !p.disabled,
 		"appRoleAssignmentRequired": p.assignmentRequired, "tags": texts(p.tags), "alternativeNames": []string{}, "appRoles": []appRole{},
 		"servicePrincipalNames": []string{p.appID}, "appOwnerOrganizationId": c.tenant.ID, "createdDateTime": graphTime(p.created),
 	}
@@ -66,7 +66,16 @@ func (c *graphCall) getPrincipal() (int, any, *telemetryError) {
 type principalBody struct {
 	AppID              *string   `json:"appId"`
 	AssignmentRequired *bool     `json:"appRoleAssignmentRequired"`
+	AccountEnabled     *bool     `json:"accountEnabled"`
 	Tags               *[]string `json:"tags"`
+}
+
+func (b *principalBody) apply(p *servicePrincipal) {
+	set(&p.assignmentRequired, b.AssignmentRequired)
+	set(&p.tags, b.Tags)
+	if b.AccountEnabled != nil {
+		p.disabled = !*b.AccountEnabled
+	}
 }
 
 func (c *graphCall) createPrincipal() (int, any, *telemetryError) {
@@ -82,8 +91,7 @@ func (c *graphCall) createPrincipal() (int, any, *telemetryError) {
 		return 0, nil, refuse(http.StatusBadRequest, "NoBackingApplicationObject", "The appId '%s' of the service principal does not reference a valid application object.", printable(*body.AppID))
 	}
 	p := &servicePrincipal{id: randomGUID(), appID: a.appID, name: a.name, created: c.s.now(Graph)}
-	set(&p.assignmentRequired, body.AssignmentRequired)
-	set(&p.tags, body.Tags)
+	body.apply(p)
 	var answer object
 	refusal := c.s.edit(c.tenant, func(next *directory) *telemetryError {
 		if next.principalOf(a.appID) != nil {
@@ -114,8 +122,7 @@ func (c *graphCall) updatePrincipal() (int, any, *telemetryError) {
 			return notInGraph(seen.id)
 		}
 		p := *next.principals[key]
-		set(&p.assignmentRequired, body.AssignmentRequired)
-		set(&p.tags, body.Tags)
+		body.apply(&p)
 		next.principals[key] = &p
 		return nil
 	})
@@ -138,7 +145,7 @@ func (c *graphCall) deletePrincipal() (int, any, *telemetryError) {
 
 // isHolder says whose assignments the path means: those that the principal has, or those
 // that it gives as a resource.
-func (c *graphCall) isHolder() bool { return c.path[1].name == "approleassignments" }
+func (c *graphCall) isHolder() bool { return strings.EqualFold(c.path[1].name, "appRoleAssignments") }
 
 func (c *graphCall) ofPath(p *servicePrincipal, a *assignment) bool {
 	if c.isHolder() {

@@ -9,7 +9,7 @@ import (
 // graphSegment is a part of a path: a collection, and which of it is meant, by its id or
 // by another property.
 type graphSegment struct {
-	name     string // lower case
+	name     string
 	property string // lower case; empty: the id
 	key      string
 	keyed    bool
@@ -43,7 +43,7 @@ func parseGraphPath(path string) ([]graphSegment, bool) {
 // parseSegment reads name, or name(property='value').
 func parseSegment(text string) (graphSegment, bool) {
 	name, inside, keyed := strings.Cut(text, "(")
-	s := graphSegment{name: strings.ToLower(name), keyed: keyed}
+	s := graphSegment{name: name, keyed: keyed}
 	if !keyed {
 		return s, name != ""
 	}
@@ -54,11 +54,11 @@ func parseSegment(text string) (graphSegment, bool) {
 	return s, closed && err == nil && rest == "" && name != "" && property != "" && key != ""
 }
 
-// shape is a path without its keys.
+// shape is a path without its keys, in lower case.
 func shape(path []graphSegment) string {
 	var parts []string
 	for _, s := range path {
-		parts = append(parts, s.name)
+		parts = append(parts, strings.ToLower(s.name))
 		if s.keyed {
 			parts = append(parts, "*")
 		}

@@ -128,6 +128,14 @@ func TestWhatGraphRegistersIsInForceInEntra(t *testing.T) {
 			t.Errorf("version 2: %v", claims)
 		}
 
+		for _, row := range []struct{ principal, want string }{{app.principal, "AADSTS500014"}, {sandbox.DemoAppObjectID, "AADSTS7000112"}} {
+			a.must(t, 204, "PATCH", "/servicePrincipals/"+row.principal, `{"accountEnabled":false}`)
+			if got := c.tokenFor(t, app.uri); !strings.Contains(got.body, row.want) {
+				t.Errorf("disabled: got %d %s, want %s", got.status, got.body, row.want)
+			}
+			a.must(t, 204, "PATCH", "/servicePrincipals/"+row.principal, `{"accountEnabled":true}`)
+		}
+
 		a.must(t, 204, "DELETE", "/servicePrincipals/"+app.principal+"/appRoleAssignedTo/"+given["id"].(string), "")
 		if got := c.tokenFor(t, app.uri); !strings.Contains(got.body, "AADSTS501051") {
 			t.Errorf("after the assignment: %d %s", got.status, got.body)
@@ -303,22 +311,31 @@ func TestListsAreFilteredAndPaged(t *testing.T) {
 		return list
 	}
 	all := []string{"Bob's API", "admin", "aws-federation", "aws-federation-v2", "deploy"}
-	for path, want := range map[string][]string{
-		"/applications":                               all,
-		"/applications?$top=2":                        all,
-		"/applications?$top=1&$select=id,displayName": all,
-		"/applications?$filter=" + url.QueryEscape("displayName eq 'bob''s api'"):                                            {"Bob's API"},
-		"/applications?$filter=" + url.QueryEscape("startswith(displayName,'aws')"):                                          {"aws-federation", "aws-federation-v2"},
-		"/applications?$filter=" + url.QueryEscape("appId eq '"+made.appID+"'"):                                              {"Bob's API"},
-		"/applications?$filter=" + url.QueryEscape("identifierUris/any(x:x eq '"+sandbox.DemoAudience+"')"):                  {"aws-federation"},
-		"/applications?$filter=" + url.QueryEscape("tags/any(t:t eq 'keyless') and displayName eq 'nobody'"):                 nil,
-		"/servicePrincipals?$filter=" + url.QueryEscape("servicePrincipalType eq 'ManagedIdentity'"):                         {"id-demo", "vm-demo"},
-		"/servicePrincipals?$filter=" + url.QueryEscape("alternativeNames/any(n:n eq '"+sandbox.DemoVMResourceID+"')"):       {"vm-demo"},
-		"/servicePrincipals?$filter=" + url.QueryEscape("appRoleAssignmentRequired eq true and startswith(displayName,'a')"): {"aws-federation", "aws-federation-v2"},
-	} {
-		if got := names(path); !slices.Equal(got, want) {
-			t.Errorf("%s: got %q, want %q", path, got, want)
+	for _, path := range []string{"/applications", "/applications?$top=2", "/applications?$top=1&$select=id,displayName"} {
+		if got := names(path); !slices.Equal(got, all) {
+			t.Errorf("%s: got %q, want %q", path, got, all)
 		}
+	}
+	for _, row := range []struct {
+		list, filter string
+		want         []string
+	}{
+		{"applications", "displayName eq 'bob''s api'", []string{"Bob's API"}},
+		{"applications", "startswith(displayName,'aws')", []string{"aws-federation", "aws-federation-v2"}},
+		{"applications", "appId eq '" + made.appID + "'", []string{"Bob's API"}},
+		{"applications", "identifierUris/any(x:x eq '" + sandbox.DemoAudience + "')", []string{"aws-federation"}},
+		{"applications", "tags/any(t:t eq 'keyless') and displayName eq 'nobody'", nil},
+		{"servicePrincipals", "servicePrincipalType eq 'ManagedIdentity'", []string{"id-demo", "vm-demo"}},
+		{"servicePrincipals", "alternativeNames/any(n:n eq '" + sandbox.DemoVMResourceID + "')", []string{"vm-demo"}},
+		{"servicePrincipals", "appRoleAssignmentRequired eq true and startswith(displayName,'a')", []string{"aws-federation", "aws-federation-v2"}},
+	} {
+		if got := names("/" + row.list + "?$filter=" + url.QueryEscape(row.filter)); !slices.Equal(got, row.want) {
+			t.Errorf("%s: got %q, want %q", row.filter, got, row.want)
+		}
+	}
+	deploy := a.ask(t, "GET", "/applications(appId='"+sandbox.DemoAppClientID+"')", "")
+	if strings.Count(deploy.body, `"secretText":null`) != 1 || strings.Contains(deploy.body, `"0001-`) || strings.Contains(deploy.body, sandbox.DemoAppSecret) {
+		t.Errorf("the secrets of an application: %s", deploy.body)
 	}
 	assigned := a.must(t, 200, "GET", "/servicePrincipals(appId='"+sandbox.DemoAPIClientID+"')/appRoleAssignedTo", "")["value"].([]any)
 	if len(assigned) != 3 || assigned[0].(map[string]any)["principalDisplayName"] == nil {

@@ -100,9 +100,22 @@ func (c *iamCall) authorize(action string) *awsError {
 		who = caller.role.arn
 	}
 	if !slices.Contains(c.account.Administrators, who) {
-		return denied("User: %s is not authorized to perform: iam:%s because no identity-based policy allows the iam:%s action", caller.arn, action, action)
+		return denied("User: %s is not authorized to perform: iam:%s on resource: %s because no identity-based policy allows the iam:%s action", caller.arn, action, c.resource(), action)
 	}
 	return nil
+}
+
+// resource is what a refusal names.
+func (c *iamCall) resource() string {
+	for _, parameter := range []string{"OpenIDConnectProviderArn", "PolicyArn"} {
+		if arn := c.form.Get(parameter); arn != "" {
+			return printable(arn)
+		}
+	}
+	if name := c.form.Get("RoleName"); name != "" {
+		return c.account.arn("role" + orText(printable(c.form.Get("Path")), "/") + printable(name))
+	}
+	return "*"
 }
 
 // iamRegion is where the IAM of a partition says it is ("AWS Identity and Access

@@ -296,6 +296,9 @@ func TestRolesAreListedInPages(t *testing.T) {
 	if got := decode[list](t, c.manage(t, "ListRoles", "PathPrefix", "/teams/")); !slices.Equal(got.Names, []string{"made"}) {
 		t.Errorf("below /teams/: %q", got.Names)
 	}
+	if a := c.manage(t, "ListRoles"); strings.Contains(a.body, "<CreateDate>0001") {
+		t.Errorf("roles of the world are of no time: %s", a.body)
+	}
 	if a := c.manage(t, "ListRoles", "PathPrefix", "/nowhere/"); !strings.Contains(a.body, "<Roles></Roles>") {
 		t.Errorf("an empty list is not there: %s", a.body)
 	}
@@ -458,4 +461,33 @@ func TestManyAdministratorsAtOnceLoseNothing(t *testing.T) {
 			t.Errorf("%d of 16 tags are left", strings.Count(a.body, "<Key>"))
 		}
 	})
+}
+
+// Each account asks for roles of the other while it makes its own.
+func TestTwoAccountsThatNameEachOtherDoNotWaitForEver(t *testing.T) {
+	const other = "444455556666"
+	w := sandbox.Demo()
+	w.Accounts = append(w.Accounts, sandbox.Account{
+		ID: other, Administrators: []string{"arn:aws:iam::" + other + ":user/admin"},
+		Users: []sandbox.AccessKey{{UserName: "admin", AccessKeyID: "AKIAOTHER", SecretAccessKey: "other"}},
+	})
+	c := inProcess(newSandbox(t, w, sandbox.Options{}))
+	otherKeys := awsKeys{AccessKeyID: "AKIAOTHER", SecretAccessKey: "other"}
+	naming := func(account string) string {
+		return `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + account + `:role/first"},"Action":"sts:AssumeRole"}}`
+	}
+	for _, keys := range []awsKeys{adminKeys, otherKeys} {
+		c.administrate(t, iamSigner(keys), "CreateRole", "RoleName", "first", "AssumeRolePolicyDocument", madeTrust)
+	}
+	var all sync.WaitGroup
+	for i := range 50 {
+		for account, keys := range map[string]awsKeys{other: adminKeys, sandbox.DemoAccountID: otherKeys} {
+			all.Go(func() {
+				if a := c.administrate(t, iamSigner(keys), "CreateRole", "RoleName", fmt.Sprint("r", i), "AssumeRolePolicyDocument", naming(account)); a.status != 200 {
+					t.Errorf("%d %s", a.status, a.body)
+				}
+			})
+		}
+	}
+	all.Wait()
 }

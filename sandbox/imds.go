@@ -109,6 +109,8 @@ func (s *Sandbox) identityToken(h Hop, q url.Values) (hosted, cachedToken, *imds
 	switch {
 	case !found:
 		return hosted{}, cachedToken{}, imdsBad("invalid_resource", "AADSTS500011: %s", unknownResource(requested, t).message)
+	case resource.disabled():
+		return hosted{}, cachedToken{}, imdsBad("invalid_resource", "AADSTS500014: %s", disabledResource(resource).message)
 	case !resource.admits(p):
 		return hosted{}, cachedToken{}, imdsBad("invalid_grant", "AADSTS501051: %s", notAssigned(p, resource).message) // unverified: the error member
 	}

@@ -27,6 +27,7 @@ type index struct {
 
 	users map[string]*identity
 	host  Host
+	made  time.Time // when everything in the world was
 }
 
 type tenant struct {
@@ -45,8 +46,9 @@ type bucket struct {
 }
 
 // newIndex checks the world while it builds the index.
-func newIndex(w World) (*index, error) {
+func newIndex(w World, made time.Time) (*index, error) {
 	x := &index{
+		made:    made,
 		tenants: map[string]*tenant{}, accounts: map[string]*account{},
 		buckets: map[string]*bucket{}, issuers: map[string]*Issuer{}, users: map[string]*identity{},
 		organizations: map[string]*Organization{}, jobs: map[string]*job{},
@@ -96,7 +98,7 @@ func (x *index) addTenant(data *Tenant) error {
 		return err
 	}
 	x.ordered = append(x.ordered, t)
-	first, err := t.firstDirectory()
+	first, err := t.firstDirectory(x.made)
 	if err != nil {
 		return err
 	}
@@ -120,7 +122,7 @@ func (x *index) addAccount(data *Account) error {
 	if err := put(x.accounts, data.ID, a); err != nil {
 		return err
 	}
-	state, err := a.firstState()
+	state, err := a.firstState(x.made)
 	if err != nil {
 		return err
 	}
@@ -132,17 +134,19 @@ func (x *index) addAccount(data *Account) error {
 }
 
 // firstState is what the world says about the account's IAM.
-func (a *account) firstState() (*iamState, error) {
+func (a *account) firstState(made time.Time) (*iamState, error) {
 	state := newIAMState()
 	state.outbound = a.OutboundIssuer != ""
 	for _, p := range a.Providers {
 		if err := state.addProvider(a, p); err != nil {
 			return nil, fmt.Errorf("provider %q: %w", p.URL, err)
 		}
+		state.providers[trust.ProviderKey(p.URL)].created = made
 	}
 	for _, data := range a.Roles {
 		r, err := a.newRole(data)
 		if err == nil {
+			r.created = made
 			err = put(state.roles, strings.ToLower(r.Name), r)
 		}
 		if err != nil {

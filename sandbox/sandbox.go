@@ -98,11 +98,12 @@ func New(w World, opts Options) (*Sandbox, error) {
 	if opts.Forward != "" && !isLoopbackURL(opts.Forward) {
 		return nil, fmt.Errorf("sandbox: forward: %q is %w", opts.Forward, ErrNotLoopback)
 	}
-	index, err := newIndex(w)
+	started := opts.Now()
+	index, err := newIndex(w, started)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	s := &Sandbox{options: opts, index: index, started: opts.Now(), outside: opts.transport(), hops: map[Hop]*hopState{}}
+	s := &Sandbox{options: opts, index: index, started: started, outside: opts.transport(), hops: map[Hop]*hopState{}}
 	s.header, s.arc.dir = randomText(24), opts.ArcTokenDir
 	s.index.defaultHost(w.Host)
 	return s, nil

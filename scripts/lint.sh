@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
-readonly modules=(. examples interop bench)
+readonly modules=(. examples interop interop/conditions bench)
 
 lint() { (cd "$1" && "$root/.tools/bin/golangci-lint" "${@:2}" --config "$root/.golangci.yml" ./...); }
 
@@ -24,6 +24,6 @@ for module in "${modules[@]}"; do
 done
 scripts/floorplan_test.sh || status=1
 if [[ -x .tools/bin/shellcheck ]]; then
-	.tools/bin/shellcheck scripts/*.sh bench/contestants/bash/*.sh .ci/run || status=1
+	.tools/bin/shellcheck scripts/*.sh setup/testdata/render/*/commands/*.sh bench/contestants/bash/*.sh .ci/run || status=1
 fi
 exit "$status"

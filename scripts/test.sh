@@ -30,6 +30,7 @@ for word in "$@"; do
 	interop)
 		scripts/parts.sh interop || status=1
 		suite interop interop -count=1 -timeout=40m || status=1
+		suite conditions interop/conditions -count=1 || status=1
 		;;
 	*) echo "test.sh: no suite $word" >&2 && exit 2 ;;
 	esac

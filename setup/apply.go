@@ -206,7 +206,11 @@ func (w *work) makeApplication(ctx context.Context) error {
 	}
 	w.App = &created
 	return w.until(ctx, "Entra to know the application", func(ctx context.Context) error {
-		_, err := w.Directory.Application(ctx, created.AppID)
+		// By its tag, for that is how the next run looks for it: it must not make another.
+		found, err := w.Directory.Tagged(ctx, w.entraTag())
+		if err == nil && len(found) == 0 {
+			err = errNotYet
+		}
 		return err
 	})
 }

@@ -203,10 +203,6 @@ func (w *world) EnableOutbound(context.Context) (string, error) {
 func (w *world) TenantID(context.Context) (string, error) { return tenant, nil }
 
 func (w *world) Application(_ context.Context, appID string) (graph.Application, error) {
-	if w.unknown > 0 {
-		w.unknown--
-		return graph.Application{}, notFound()
-	}
 	for _, app := range w.apps {
 		if app.AppID == appID {
 			return app, nil
@@ -225,6 +221,10 @@ func (w *world) filter(keep func(graph.Application) bool) (found []graph.Applica
 }
 
 func (w *world) Tagged(_ context.Context, tag string) ([]graph.Application, error) {
+	if w.unknown > 0 {
+		w.unknown--
+		return nil, nil
+	}
 	return w.filter(func(a graph.Application) bool { return slices.Contains(a.Tags, tag) }), nil
 }
 

@@ -42,7 +42,11 @@ func Profile(spec Spec, state State) string {
 func (t target) source() []string {
 	switch {
 	case t.Kind == Pipelines:
-		return []string{"azure_pipelines: { service_connection_id: " + t.Connection.ID + " }"}
+		id := t.Connection.ID
+		if id == "" { // the path says whom to trust; a job needs the id
+			id = "${SERVICE_CONNECTION_ID}"
+		}
+		return []string{"azure_pipelines:", "  service_connection_id: " + id}
 	case t.Kind == FromAWS:
 		client := t.Principal.ClientID
 		if client == "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,13 +15,14 @@ import (
 
 	"github.com/keyless-id/keyless/audit"
 	"github.com/keyless-id/keyless/profile"
+	"github.com/keyless-id/keyless/trust"
 )
 
 func newAudit(p *program) *cobra.Command {
-	var asJSON, asSARIF, rules bool
+	var asJSON, asSARIF, rules, live bool
 	failOn := audit.Low
 	cmd := &cobra.Command{
-		Use:   "audit FILE…",
+		Use:   "audit FILE… | --account",
 		Short: "Judge which IAM roles trust too much, and say what to write instead",
 		Long: "Judge the trust policies of IAM roles: who gets in that was not meant, what is pinned to\n" +
 			"the wrong claim and lets nobody in, what will stop to work, what nobody needs. Each finding\n" +
@@ -29,59 +31,99 @@ func newAudit(p *program) *cobra.Command {
 			"get-account-authorization-details, list-open-id-connect-providers or\n" +
 			"get-open-id-connect-provider print; or what terraform show -json prints of a plan or a state.\n" +
 			"A folder stands for its files that end in .json, and - for stdin. Several files are judged as\n" +
-			"one account. Nobody is asked, and nothing is changed.\n\n" +
+			"one account, and nobody is asked. With --account the account that the AWS login is for is\n" +
+			"read instead: that takes iam:ListRoles, iam:ListOpenIDConnectProviders and\n" +
+			"iam:GetOpenIDConnectProvider. Nothing is changed.\n\n" +
 			"The exit code is 1 if there are findings, and 2 if a file cannot be read or a policy in it\n" +
 			"cannot be judged.",
 		Example: "  keyless audit trust.json\n" +
 			"  aws iam list-roles > roles.json\n" +
 			"  aws iam list-open-id-connect-providers > providers.json\n" +
 			"  keyless audit roles.json providers.json\n" +
+			"  keyless audit --account\n" +
 			"  terraform show -json plan.out | keyless audit --sarif - > audit.sarif",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if rules {
+			if rules || live {
 				return cobra.NoArgs(cmd, args)
 			}
 			return cobra.MinimumNArgs(1)(cmd, args)
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if asJSON && asSARIF {
 				return usageError{errors.New("--json and --sarif: want one of them")}
 			}
 			if rules {
 				return p.rules(asJSON)
 			}
-			report, err := p.audit(args)
+			inventory, err := p.inventory(cmd.Context(), args)
 			if err != nil {
 				return err
 			}
-			return p.judged(report, failOn, asJSON, asSARIF)
+			return p.judged(inventory.Judge(), failOn, asJSON, asSARIF)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object with findings")
 	cmd.Flags().BoolVar(&asSARIF, "sarif", false, "print SARIF 2.1.0, for code scanning")
+	cmd.Flags().BoolVar(&live, "account", false, "read the account that the AWS login is for (environment, container, instance, aws CLI)")
 	cmd.Flags().BoolVar(&rules, "rules", false, "print what is looked for, and where that is written")
 	cmd.Flags().TextVar(&failOn, "fail-on", audit.Low, "the least `severity` that makes the exit code 1: low, medium, high or critical")
 	return cmd
 }
 
-func (p *program) audit(names []string) (audit.Report, error) {
+// inventory is what the arguments name; none: the account of the AWS login.
+func (p *program) inventory(ctx context.Context, names []string) (*audit.Inventory, error) {
+	if len(names) == 0 {
+		return p.liveAccount(ctx)
+	}
 	var all audit.Inventory
 	for _, name := range names {
 		files, err := jsonFiles(name)
 		if err != nil {
-			return audit.Report{}, err
+			return nil, err
 		}
 		for _, file := range files {
 			data, err := p.readAudited(file)
 			if err != nil {
-				return audit.Report{}, err
+				return nil, err
 			}
 			if err := all.Add(file, data); err != nil {
-				return audit.Report{}, &profile.Error{File: file, Message: err.Error()}
+				return nil, &profile.Error{File: file, Message: err.Error()}
 			}
 		}
 	}
-	return all.Judge(), nil
+	return &all, nil
+}
+
+// liveAccount asks IAM. An account of which something cannot be read is not judged: the
+// rest could look sound.
+func (p *program) liveAccount(ctx context.Context) (*audit.Inventory, error) {
+	account, err := p.account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := account.Roles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	arns, err := account.Providers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var roles []audit.Role
+	for _, r := range found {
+		roles = append(roles, audit.Role{Name: r.ARN, Document: r.TrustPolicy})
+	}
+	var providers []audit.Provider
+	for _, arn := range arns {
+		one, err := account.Provider(ctx, arn)
+		if err != nil {
+			return nil, err
+		}
+		providers = append(providers, audit.Provider{Name: arn, Issuer: trust.ProviderName(arn), Thumbprints: one.Thumbprints})
+	}
+	var all audit.Inventory
+	all.AddAccount(roles, providers)
+	return &all, nil
 }
 
 // jsonFiles are the files that an argument stands for.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	keyless "github.com/keyless-id/keyless"
-	"github.com/keyless-id/keyless/awshost"
 	"github.com/keyless-id/keyless/doctor"
 	"github.com/keyless-id/keyless/internal/iam"
 	"github.com/keyless-id/keyless/profile"
@@ -96,7 +96,7 @@ func (p *program) examine(ctx context.Context, c *choice, args []string, d docto
 		return misconfigured(err)
 	}
 	if d.Profile.AWS != nil {
-		d.IAM, d.Login = p.account(d.Profile), keyless.CredentialsProviderFunc(p.ownLogin)
+		d.IAM, d.Login = p.rolesAccount(d.Profile), keyless.CredentialsProviderFunc(p.ownLogin)
 	}
 	return d.Examine(ctx), nil
 }
@@ -161,20 +161,17 @@ func (p *program) servedFrom(path, name string) (*profile.Selected, []profile.Ro
 	return selected, serve.Routes(name), err
 }
 
-// account reads IAM where the role is; nil where nobody knows where that is. If STS was
+// rolesAccount reads IAM where the role is; nil where nobody knows where that is. If STS was
 // moved, to a sandbox for example, IAM must have been moved too: its credentials are not
 // AWS's.
-func (p *program) account(selected *profile.Selected) func(keyless.CredentialsProvider, *http.Client) doctor.Account {
+func (p *program) rolesAccount(selected *profile.Selected) func(keyless.CredentialsProvider, *http.Client) doctor.Account {
 	moved := p.getenv("AWS_ENDPOINT_URL_IAM")
 	if moved == "" && (selected.AWS.STSEndpoint != "" || p.getenv("AWS_ENDPOINT_URL_STS") != "") {
 		return nil
 	}
 	partition, _, _ := strings.Cut(strings.TrimPrefix(selected.AWS.RoleARN, "arn:"), ":")
 	endpoint, region := iam.Endpoint(partition)
-	if moved != "" {
-		endpoint = moved
-	}
-	if endpoint == "" {
+	if endpoint = cmp.Or(moved, endpoint); endpoint == "" {
 		return nil
 	}
 	return func(credentials keyless.CredentialsProvider, client *http.Client) doctor.Account {
@@ -184,11 +181,11 @@ func (p *program) account(selected *profile.Selected) func(keyless.CredentialsPr
 
 // ownLogin is whoever runs the program at AWS, if anybody.
 func (p *program) ownLogin(ctx context.Context) (keyless.Credentials, error) {
-	found, err := awshost.Detect(ctx, awshost.Host{Getenv: p.getenv})
+	login, err := p.awsLogin(ctx)
 	if err != nil {
 		return keyless.Credentials{}, err
 	}
-	return found.Provider.Credentials(ctx)
+	return login.Credentials(ctx)
 }
 
 // diagnosed prints a report and says by the exit code which hop failed first.

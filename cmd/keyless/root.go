@@ -10,7 +10,7 @@ func newRoot(p *program) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "keyless",
 		Short:         "Short-lived cloud credentials from the identity a workload already has",
-		Long:          "keyless proves who a workload is to Entra ID, and trades that for AWS credentials.",
+		Long:          "Proves who a workload is to Entra ID, and trades that for AWS credentials.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,

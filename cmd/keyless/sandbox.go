@@ -26,6 +26,8 @@ type stage struct {
 	host     string
 	faults   []string
 	forward  string
+	inForce  time.Duration
+	visible  time.Duration
 	verbose  bool
 	isolated bool
 }
@@ -51,6 +53,8 @@ func newSandbox(p *program) *cobra.Command {
 	flags.StringVar(&st.host, "host", string(sandbox.HostVM), "`kind` of host that the programs are on: "+hostNames())
 	flags.StringArrayVar(&st.faults, "fault", nil, "break a far side, for example 'sts: {status: 503, times: 2}'; hops "+hopNames()+"; fields delay, reset, status, code, body, retry_after, truncate, times, for, skew. May be repeated.")
 	flags.StringVar(&st.forward, "forward-remote-write", "", "`URL` of a Prometheus on loopback that gets the metrics that were let in, for example http://127.0.0.1:9090/api/v1/write")
+	flags.DurationVar(&st.inForce, "propagation", 0, "`time` until STS and Entra act on what was written through IAM, Microsoft Graph or Azure Resource Manager")
+	flags.DurationVar(&st.visible, "replication", 0, "`time` until Microsoft Graph itself finds what was written through it")
 	flags.BoolVar(&st.verbose, "verbose", false, "log every request to stderr")
 	cmd.AddCommand(newSandboxExec(p, &st))
 	return cmd
@@ -134,7 +138,7 @@ func (p *program) play(st stage) (*playground, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	opts := sandbox.Options{Forward: st.forward}
+	opts := sandbox.Options{Forward: st.forward, Propagation: st.inForce, Replication: st.visible}
 	if st.verbose {
 		opts.Logger = slog.New(slog.NewTextHandler(p.stderr, nil))
 	}

@@ -59,7 +59,7 @@ func setUp(env *testscript.Env) error {
 	env.Vars = append(env.Vars, "SANDBOX="+g.dir, "IMDS="+g.URL(sandbox.IMDS), "ENTRA="+g.URL(sandbox.Entra), "STS="+g.URL(sandbox.STS), "GRAPH="+g.URL(sandbox.Graph), "ARM="+g.URL(sandbox.ARM),
 		"AUDIENCE="+sandbox.DemoAudience, "ROLE="+sandbox.DemoRoleARN, "OTHER_ROLE="+sandbox.DemoOtherARN,
 		"TENANT="+sandbox.DemoTenantID, "APP="+sandbox.DemoAppClientID, "SECRET="+sandbox.DemoAppSecret,
-		"VM="+sandbox.DemoVMResourceID, "ASSIGNED="+sandbox.DemoAssignedClientID, "ORGANIZATION="+sandbox.DemoOrganizationID, "CONNECTION="+sandbox.DemoConnectionID, "OLD_CONNECTION="+sandbox.DemoOldConnectionID, "CONNECTION_PATH="+sandbox.DemoOrganization+"/demo/aws-old", "VM_ID="+sandbox.DemoVMObjectID, "APP_ID="+sandbox.DemoAppObjectID,
+		"VM="+sandbox.DemoVMResourceID, "ASSIGNED="+sandbox.DemoAssignedClientID, "ORGANIZATION="+sandbox.DemoOrganizationID, "CONNECTION="+sandbox.DemoConnectionID, "OLD_CONNECTION="+sandbox.DemoOldConnectionID, "CONNECTION_PATH="+sandbox.DemoOrganization+"/demo/aws-old", "VM_ID="+sandbox.DemoVMObjectID, "ASSIGNED_ID="+sandbox.DemoAssignedObjectID, "ASSIGNED_RESOURCE="+sandbox.DemoAssignedResourceID, "CLUSTER="+sandbox.DemoClusterIssuer, "APP_ID="+sandbox.DemoAppObjectID,
 		"ADMIN="+sandbox.DemoAdminClientID, "ADMIN_SECRET="+sandbox.DemoAdminAppSecret, "ADMIN_KEY="+sandbox.DemoAdminKeyID, "ADMIN_KEY_SECRET="+sandbox.DemoAdminSecret)
 	return nil
 }

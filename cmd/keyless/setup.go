@@ -61,7 +61,7 @@ func newSetupPlan(p *program) *cobra.Command {
 
 func newSetupApply(p *program) *cobra.Command {
 	w := &wish{program: p}
-	var yes, replace bool
+	var how howToApply
 	cmd := &cobra.Command{
 		Use:   "apply NAME",
 		Short: "Make what the plan shows",
@@ -74,12 +74,13 @@ func newSetupApply(p *program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return job.apply(cmd.Context(), yes, replace)
+			return job.apply(cmd.Context(), how)
 		},
 	}
 	w.addTo(cmd)
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask; without a terminal there is nobody to ask")
-	cmd.Flags().BoolVar(&replace, "replace", false, "overwrite what is there and says something else, such as a role's trust policy")
+	cmd.Flags().BoolVar(&how.yes, "yes", false, "do not ask; without a terminal there is nobody to ask")
+	cmd.Flags().BoolVar(&how.try, "try", false, "use it at once, where the workload runs, and wait until AWS and Entra know it everywhere")
+	cmd.Flags().BoolVar(&how.replace, "replace", false, "overwrite what is there and says something else, such as a role's trust policy")
 	return cmd
 }
 
@@ -147,23 +148,29 @@ func (w *wish) observe(ctx context.Context, name string) (*job, error) {
 	return &job{program: w.program, clouds: clouds, spec: spec, state: state}, err
 }
 
-func (j *job) apply(ctx context.Context, yes, replace bool) error {
+// howToApply is what the flags of apply say beyond what is wanted.
+type howToApply struct{ yes, replace, try bool }
+
+func (j *job) apply(ctx context.Context, how howToApply) error {
 	steps := setup.Plan(j.spec, j.state)
 	if err := j.showPlan(steps); err != nil {
 		return err
 	}
 	if len(setup.Pending(steps)) > 0 {
-		if err := j.confirm("Make this?", yes); err != nil {
+		if err := j.confirm("Make this?", how.yes); err != nil {
 			return err
 		}
 	}
-	state, err := j.applier(replace).Apply(ctx, j.spec, j.state)
+	state, err := j.applier(how.replace).Apply(ctx, j.spec, j.state)
 	if err != nil {
 		return j.broken(err)
 	}
-	fmt.Fprintln(j.stderr, "keyless: done. Try it where the workload runs, with the profile below in keyless.yaml: "+setup.Try(j.spec))
-	_, err = fmt.Fprint(j.stdout, setup.Profile(j.spec, state))
-	return err
+	document := setup.Profile(j.spec, state)
+	if _, err := fmt.Fprint(j.stdout, document); err != nil || how.try {
+		return errors.Join(err, j.try(ctx, document))
+	}
+	fmt.Fprintln(j.stderr, "keyless: done. Try it where the workload runs, with this in keyless.yaml: "+setup.Try(j.spec))
+	return nil
 }
 
 func (j *job) destroy(ctx context.Context, yes bool) error {

@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	keyless "github.com/keyless-id/keyless"
-	"github.com/keyless-id/keyless/awshost"
 	"github.com/keyless-id/keyless/azhost"
 	"github.com/keyless-id/keyless/internal/graph"
 	"github.com/keyless-id/keyless/internal/iam"
@@ -26,20 +26,19 @@ func (w *wish) clouds(ctx context.Context, spec setup.Spec) (setup.Clouds, error
 	if err != nil {
 		return setup.Clouds{}, err
 	}
-	login, err := w.awsLogin(ctx)
+	login, err := w.login(ctx)
 	if err != nil {
 		return setup.Clouds{}, err
 	}
-	who, err := iam.STS{Credentials: login, Region: spec.Region, Endpoint: w.getenv("AWS_ENDPOINT_URL_STS")}.Caller(ctx)
+	amazon, who, err := w.accountOf(ctx, login, spec.Region)
 	if err != nil {
 		return setup.Clouds{}, err
 	}
-	address, region := iam.Endpoint(who.Partition)
 	return setup.Clouds{
-		Amazon:    iam.Client{Credentials: login, Endpoint: firstOf(w.getenv("AWS_ENDPOINT_URL_IAM"), address), Region: region},
+		Amazon:    amazon,
 		Caller:    known(who),
-		Directory: graph.Client{Source: directory, Endpoint: firstOf(w.graphEndpoint, cloud.Graph)},
-		Resources: graph.ARM{Source: resources, Endpoint: firstOf(w.armAddress, cloud.ARM)},
+		Directory: graph.Client{Source: directory, Endpoint: cmp.Or(w.graphEndpoint, cloud.Graph)},
+		Resources: graph.ARM{Source: resources, Endpoint: cmp.Or(w.armAddress, cloud.ARM)},
 	}, nil
 }
 
@@ -65,8 +64,8 @@ func (w *wish) azureLogin(audience string, spec setup.Spec) (keyless.TokenSource
 	return keyless.Cached(built.Source), nil
 }
 
-// awsLogin is the profile's role if it has one, and otherwise what the AWS CLI would use.
-func (w *wish) awsLogin(ctx context.Context) (keyless.CredentialsProvider, error) {
+// login is the profile's role if it has one, and otherwise who is signed in to AWS.
+func (w *wish) login(ctx context.Context) (keyless.CredentialsProvider, error) {
 	if w.as != "" {
 		selected, err := profile.Select(w.as, w.config, nil, w.getenv)
 		if err != nil {
@@ -80,9 +79,5 @@ func (w *wish) awsLogin(ctx context.Context) (keyless.CredentialsProvider, error
 			return keyless.CachedCredentials(keyless.Federate(built.Source, built.Exchanger)), nil
 		}
 	}
-	found, err := awshost.Detect(ctx, awshost.Host{Getenv: w.getenv})
-	if err != nil {
-		return nil, err
-	}
-	return keyless.CachedCredentials(found.Provider), nil
+	return w.awsLogin(ctx)
 }

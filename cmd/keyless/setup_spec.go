@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -81,19 +82,12 @@ func (w *wish) spec(name string) (setup.Spec, error) {
 		return spec, usageError{err}
 	}
 	if spec.Region == "" {
-		spec.Region = firstOf(w.getenv("AWS_REGION"), w.getenv("AWS_DEFAULT_REGION"))
+		spec.Region = cmp.Or(w.getenv("AWS_REGION"), w.getenv("AWS_DEFAULT_REGION"))
 	}
 	if err := spec.Validate(); err != nil {
 		return spec, usageError{err}
 	}
 	return spec, nil
-}
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // who reads the flags that say who the workload is.
@@ -142,13 +136,13 @@ func fromProfile(spec *setup.Spec, s *profile.Selected) {
 		if path, name, ok := rolePath(arn); ok {
 			spec.Partition, spec.Account, spec.RolePath, spec.Role = arn[1], arn[4], path, name
 		}
-		spec.Region = firstOf(spec.Region, s.AWS.Region)
+		spec.Region = cmp.Or(spec.Region, s.AWS.Region)
 		if s.AWS.Duration > time.Hour {
 			spec.MaxSession = s.AWS.Duration
 		}
 	}
 	if !strings.HasPrefix(s.Audience, "https://") { // that is a service of Azure, reached the way back
-		spec.AppIDURI = firstOf(spec.AppIDURI, s.Audience)
+		spec.AppIDURI = cmp.Or(spec.AppIDURI, s.Audience)
 	}
 	profileIdentity(spec, s.Source)
 }
@@ -166,19 +160,19 @@ func profileIdentity(spec *setup.Spec, s *profile.Source) {
 	switch {
 	case s == nil:
 	case s.ManagedIdentity != nil:
-		spec.Kind, spec.Identity = setup.ManagedIdentity, firstOf(s.ManagedIdentity.ResourceID, firstOf(s.ManagedIdentity.ObjectID, s.ManagedIdentity.ClientID))
+		spec.Kind, spec.Identity = setup.ManagedIdentity, cmp.Or(s.ManagedIdentity.ResourceID, s.ManagedIdentity.ObjectID, s.ManagedIdentity.ClientID)
 	case s.AzurePipelines != nil:
 		spec.Kind, spec.Connection.ID = setup.Pipelines, s.AzurePipelines.ServiceConnectionID
 	case s.AWS != nil:
-		spec.Kind, spec.Identity, spec.TenantID = setup.FromAWS, s.AWS.ClientID, firstOf(spec.TenantID, s.AWS.TenantID)
+		spec.Kind, spec.Identity, spec.TenantID = setup.FromAWS, s.AWS.ClientID, cmp.Or(spec.TenantID, s.AWS.TenantID)
 	case s.WorkloadIdentity != nil:
-		spec.Kind, spec.Identity, spec.TenantID = setup.ManagedIdentity, s.WorkloadIdentity.ClientID, firstOf(spec.TenantID, s.WorkloadIdentity.TenantID)
+		spec.Kind, spec.Identity, spec.TenantID = setup.ManagedIdentity, s.WorkloadIdentity.ClientID, cmp.Or(spec.TenantID, s.WorkloadIdentity.TenantID)
 	default:
 		if choice := choiceOf(s); choice != nil {
-			spec.Kind, spec.Identity = setup.ManagedIdentity, firstOf(choice.ResourceID, firstOf(choice.ObjectID, choice.ClientID))
+			spec.Kind, spec.Identity = setup.ManagedIdentity, cmp.Or(choice.ResourceID, choice.ObjectID, choice.ClientID)
 		}
 		if app := registrationOf(s); app != nil {
-			spec.Kind, spec.Identity, spec.TenantID = setup.Application, app.ClientID, firstOf(spec.TenantID, app.TenantID)
+			spec.Kind, spec.Identity, spec.TenantID = setup.Application, app.ClientID, cmp.Or(spec.TenantID, app.TenantID)
 		}
 	}
 }

@@ -55,7 +55,8 @@ type Client struct {
 
 // Endpoint returns the address of IAM in a partition, and the region that requests to
 // it are signed for ("AWS Identity and Access Management endpoints and quotas", AWS
-// General Reference); both are empty for a partition that is not known.
+// General Reference; the endpoints file of AWS's SDKs); both are empty for a partition that is
+// not known.
 func Endpoint(partition string) (address, region string) {
 	switch partition {
 	case "", "aws":
@@ -65,7 +66,13 @@ func Endpoint(partition string) (address, region string) {
 	case "aws-cn":
 		return "https://iam.cn-north-1.amazonaws.com.cn", "cn-north-1"
 	case "aws-eusc":
-		return "https://iam.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"
+		return "https://iam.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1" // unverified
+	case "aws-iso":
+		return "https://iam.us-iso-east-1.c2s.ic.gov", "us-iso-east-1"
+	case "aws-iso-b":
+		return "https://iam.us-isob-east-1.sc2s.sgov.gov", "us-isob-east-1"
+	case "aws-iso-f":
+		return "https://iam.us-isof-south-1.csp.hci.ic.gov", "us-isof-south-1"
 	}
 	return "", ""
 }
