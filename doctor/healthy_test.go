@@ -1,6 +1,8 @@
 package doctor_test
 
 import (
+	"encoding/json"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -95,6 +97,28 @@ func TestWhatCannotBeReadIsNeverClean(t *testing.T) {
 			t.Error("what cannot be read is not a failure either")
 		}
 	})
+}
+
+func TestAFarSideThatRepeatsTheRequestLeaksNothing(t *testing.T) {
+	for name, base := range map[string]func(*testing.T) *setup{"a token": logs, "a signature": amp} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := base(t)
+				echoed := false
+				s.around = instead(func(r *http.Request) (*http.Response, error) {
+					if !strings.HasSuffix(r.URL.Path, sandbox.DemoStream) && !strings.HasSuffix(r.URL.Path, "/remote_write") {
+						return nil, nil
+					}
+					echoed = true
+					text, err := json.Marshal(map[string]string{"message": r.Header.Get("X-Amz-Security-Token") + " " + r.Header.Get("Authorization")})
+					return says(r, http.StatusForbidden, nil, string(text)), err
+				})
+				if report := s.examine(t); !echoed || !strings.Contains(shown(report), "[redacted]") { // examine looks for what leaks
+					t.Errorf("echoed %v: %s", echoed, shown(report))
+				}
+			})
+		})
+	}
 }
 
 func TestALoginOfAnotherAccountDoesNotCount(t *testing.T) {

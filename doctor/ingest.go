@@ -33,10 +33,12 @@ const probeTimeout = 15 * time.Second
 
 // probeBearers asks the routes that take a token.
 func (e *evidence) probeBearers(ctx context.Context) []probe {
+	token := e.token.Value.Reveal()
+	bearer := func(r *http.Request, _ []byte) { r.Header.Set("Authorization", "Bearer "+token) }
 	var all []probe
 	for _, route := range e.Routes {
 		if route.SigV4 == nil {
-			all = append(all, e.probe(ctx, route, func(r *http.Request, _ []byte) { r.Header.Set("Authorization", "Bearer "+e.token.Value.Reveal()) }))
+			all = append(all, e.probe(ctx, route, bearer, token))
 		}
 	}
 	return all
@@ -47,7 +49,7 @@ func (e *evidence) probeSigners(ctx context.Context) []probe {
 	var all []probe
 	for _, route := range e.Routes {
 		if route.SigV4 != nil {
-			all = append(all, e.probe(ctx, route, e.signer(*route.SigV4)))
+			all = append(all, e.probe(ctx, route, e.signer(*route.SigV4), e.credentials.SessionToken.Reveal(), e.credentials.SecretAccessKey.Reveal()))
 		}
 	}
 	return all
@@ -61,8 +63,8 @@ func (e *evidence) signer(scope profile.SigV4) func(*http.Request, []byte) {
 }
 
 // probe sends what the endpoint takes for nothing: an empty array of rows, or a
-// remote-write request without series.
-func (e *evidence) probe(ctx context.Context, route profile.Route, prove func(*http.Request, []byte)) probe {
+// remote-write request without series. The secrets are those of the proof.
+func (e *evidence) probe(ctx context.Context, route profile.Route, prove func(*http.Request, []byte), secrets ...string) probe {
 	p := probe{route: route}
 	body, header := emptyRequest(route.Preset)
 	switch {
@@ -88,7 +90,7 @@ func (e *evidence) probe(ctx context.Context, route profile.Route, prove func(*h
 		return p
 	}
 	p.status = answer.Status
-	p.code, p.message = refusalOf(answer, e.token.Value.Reveal())
+	p.code, p.message = refusalOf(answer, secrets...)
 	return p
 }
 
@@ -115,7 +117,7 @@ func emptyRequest(preset string) ([]byte, http.Header) {
 }
 
 // refusalOf reads the error of Azure Monitor, or of AWS.
-func refusalOf(answer *wire.Answer, secret string) (code, message string) {
+func refusalOf(answer *wire.Answer, secrets ...string) (code, message string) {
 	if answer.Status < http.StatusMultipleChoices {
 		return "", ""
 	}
@@ -126,10 +128,10 @@ func refusalOf(answer *wire.Answer, secret string) (code, message string) {
 	}
 	decoder := json.NewDecoder(io.LimitReader(bytes.NewReader(answer.Body), wire.MaxBody))
 	if decoder.Decode(&body) != nil {
-		return "", answer.Excerpt(secret)
+		return "", answer.Excerpt(secrets...)
 	}
 	code = cmp.Or(body.Error.Code, answer.Header.Get("X-Amzn-Errortype"), body.Type)
-	return wire.Quote(code, secret), wire.Quote(cmp.Or(body.Error.Message, body.Text), secret)
+	return wire.Quote(code, secrets...), wire.Quote(cmp.Or(body.Error.Message, body.Text), secrets...)
 }
 
 // ingestion is about what agents send with the profile's identity.
