@@ -60,6 +60,27 @@ func refused(host string) func(http.RoundTripper) http.RoundTripper {
 	})
 }
 
+// workspace is the query API of Log Analytics, which the sandbox does not play, and the
+// token for it.
+func workspace(status int, body string) func(http.RoundTripper) http.RoundTripper {
+	return instead(func(r *http.Request) (*http.Response, error) {
+		switch {
+		case strings.Contains(r.URL.Query().Get("resource"), "api.loganalytics."):
+			return says(r, http.StatusOK, nil, `{"access_token":"hunter2.of.logs","expires_in":"3600","token_type":"Bearer"}`), nil
+		case r.URL.Hostname() != "api.loganalytics.azure.com":
+			return nil, nil
+		case r.Header.Get("Authorization") != "Bearer hunter2.of.logs" || !strings.HasPrefix(r.URL.Path, "/v1/workspaces/"):
+			return says(r, http.StatusForbidden, nil, `{"error":{"code":"InsufficientAccessError","message":"not you"}}`), nil
+		}
+		return says(r, status, http.Header{"Content-Type": {"application/json"}}, body), nil
+	})
+}
+
+const (
+	noErrors   = `{"tables":[{"name":"PrimaryResult","columns":[{"name":"OperationName","type":"string"}],"rows":[]}]}`
+	someErrors = `{"tables":[{"name":"PrimaryResult","columns":[{"name":"OperationName","type":"string"},{"name":"Count","type":"long"}],"rows":[["Transformation",12]]}]}`
+)
+
 // untrusted is a host whose certificate nobody vouches for.
 func untrusted(host string) func(http.RoundTripper) http.RoundTripper {
 	return instead(func(r *http.Request) (*http.Response, error) {

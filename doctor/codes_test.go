@@ -17,7 +17,7 @@ import (
 // written are the codes that stand in the package's own files.
 func written(t *testing.T) []string {
 	t.Helper()
-	literal := regexp.MustCompile(`(?:Code:|\.Code =|f\.Code, f\.Summary =|f\.Code, why =|f\.Code, f\.Summary, f\.\w+ =|f\.Verdict, f\.Code, f\.\w+ = \w+,|f\.Verdict, f\.Code = \w+,|return cause\{|f\.Code, f\.Summary, f\.Fix =) *"([a-z0-9-]+)"`)
+	literal := regexp.MustCompile(`(?:Code:|\.Code =|f\.Code, f\.Summary =|f\.Code, why =|f\.Code, f\.Summary, f\.\w+ =|f\.Verdict, f\.Code(?:, f\.\w+)+ = \w+,|f\.Verdict, f\.Code = \w+,|return cause\{|f\.Code, f\.Summary, f\.Fix =) *"([a-z0-9-]+)"`)
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,10 @@ type Doctor struct {
 	Profile *profile.Selected // nil: there is no configuration
 	Routes  []profile.Route   // what the daemon's proxies send with the profile's identity
 
+	// Workspace is the id of the Log Analytics workspace that has DCRLogErrors; zero: it is
+	// not read.
+	Workspace string
+
 	Getenv func(name string) string // zero: an empty environment
 	Now    func() time.Time         // zero: time.Now
 
@@ -80,6 +84,7 @@ func checks() []func(*evidence) []Finding {
 		one((*evidence).callerItself),
 		one((*evidence).shadowed),
 		(*evidence).ingestion,
+		one((*evidence).droppedRows),
 	}
 }
 
@@ -108,6 +113,7 @@ func (d Doctor) gather(ctx context.Context) *evidence {
 	}
 	beside.Go(func() { e.askIssuer(ctx) })
 	beside.Go(func() { e.bearing = e.probeBearers(ctx) })
+	beside.Go(func() { e.losses = e.askLosses(ctx) })
 	if e.built.Exchanger != nil {
 		e.askSTS(ctx, &beside)
 	}

@@ -51,6 +51,7 @@ type evidence struct {
 	shadows shadows
 	bearing []probe // routes to Azure
 	signing []probe // routes to AWS
+	losses  losses
 }
 
 // askSource runs on the caller's goroutine, as the source of a program would.

@@ -194,6 +194,7 @@ func deliveryCodes() []Explanation {
 		{"rule-unknown", "there is no such data collection rule behind this endpoint"},
 		{"stream-unknown", "the data collection rule has no such stream"},
 		{"workspace-unknown", "there is no such workspace in this region"},
+		{"rows-dropped", "rows that the ingestion endpoint took were dropped behind it: by the rule's transformation, or because columns do not fit"},
 		{"log-errors-unread", "rows that are dropped behind the endpoint are reported in DCRLogErrors only, which was not read"},
 	}
 }

@@ -35,23 +35,24 @@ import (
 
 // setup is a workload with all that decides whether it gets its credentials.
 type setup struct {
-	dir      string
-	world    sandbox.World
-	host     sandbox.HostKind
-	config   map[string]any // the profile p
-	serve    map[string]any
-	env      map[string]string
-	trouble  func(*sandbox.Sandbox)
-	around   func(http.RoundTripper) http.RoundTripper // between the workload and the far sides
-	policy   bool                                      // the policy is from a file, and IAM is not read
-	document []byte                                    // the file, if it is not the role's policy
-	idle     bool                                      // the workload itself is not tried afterwards
-	blind    bool                                      // nobody may read IAM, and there is no file
-	now      time.Time
-	mu       sync.Mutex
-	secrets  []string         // that the far sides handed out
-	played   *sandbox.Sandbox // of the latest examination
-	run      func(func())     // how the examination is run; nil: as it is
+	dir       string
+	world     sandbox.World
+	host      sandbox.HostKind
+	config    map[string]any // the profile p
+	serve     map[string]any
+	env       map[string]string
+	trouble   func(*sandbox.Sandbox)
+	around    func(http.RoundTripper) http.RoundTripper // between the workload and the far sides
+	policy    bool                                      // the policy is from a file, and IAM is not read
+	document  []byte                                    // the file, if it is not the role's policy
+	workspace string
+	idle      bool // the workload itself is not tried afterwards
+	blind     bool // nobody may read IAM, and there is no file
+	now       time.Time
+	mu        sync.Mutex
+	secrets   []string         // that the far sides handed out
+	played    *sandbox.Sandbox // of the latest examination
+	run       func(func())     // how the examination is run; nil: as it is
 }
 
 // login is that of somebody who may read IAM.
@@ -159,7 +160,7 @@ func (s *setup) examine(t *testing.T) doctor.Report {
 		return doctor.Misconfigured(err)
 	}
 	selected.Far.ArcTokenDir = tokens
-	d := doctor.Doctor{Profile: selected, Routes: serve.Routes("p"), Getenv: getenv, Around: s.transport(played), Login: s.login(), Thorough: true}
+	d := doctor.Doctor{Profile: selected, Routes: serve.Routes("p"), Getenv: getenv, Around: s.transport(played), Login: s.login(), Thorough: true, Workspace: s.workspace}
 	if !s.now.IsZero() {
 		d.Now = func() time.Time { return s.now }
 	}

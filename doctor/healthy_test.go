@@ -44,6 +44,7 @@ func healthy() map[string]func(*testing.T) *setup {
 		"instance in AWS": changed(agent, func(_ *testing.T, s *setup) { s.host = sandbox.HostEC2 }),
 		"chain":           chained,
 		"logs":            logs, "metrics": metrics, "metrics in AWS": amp,
+		"logs, all stored":    changed(logs, func(_ *testing.T, s *setup) { s.workspace, s.around = elsewhere, workspace(http.StatusOK, noErrors) }),
 		"assigned identity":   changed(vm, func(_ *testing.T, s *setup) { s.source("managed_identity")["client_id"] = sandbox.DemoAssignedClientID }),
 		"any host":            changed(vm, func(_ *testing.T, s *setup) { s.config["source"] = one("auto") }),
 		"azure ml":            changed(webapp, func(_ *testing.T, s *setup) { s.config["source"] = one("azure_ml"); s.host = sandbox.HostAzureML }),
@@ -97,6 +98,23 @@ func TestWhatCannotBeReadIsNeverClean(t *testing.T) {
 			t.Error("what cannot be read is not a failure either")
 		}
 	})
+}
+
+func TestAWorkspaceThatCannotBeReadIsNeverClean(t *testing.T) {
+	for want, around := range map[string]func(http.RoundTripper) http.RoundTripper{
+		"Log Analytics Reader":       workspace(http.StatusForbidden, `{"error":{"code":"InsufficientAccessError","message":"no"}}`),
+		"diagnostic-settings create": workspace(http.StatusBadRequest, `{"error":{"code":"BadArgumentError","message":"Failed to resolve table DCRLogErrors"}}`),
+		"somebody who has it":        workspace(http.StatusOK, `{"rows":1}`),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := logs(t)
+			s.workspace, s.around = elsewhere, around
+			report := s.examine(t)
+			if f := find(report, "log-errors-unread"); report.Complete || f.Verdict != doctor.Skipped || !strings.Contains(f.Fix, want) {
+				t.Errorf("%s: %+v", want, f)
+			}
+		})
+	}
 }
 
 func TestAFarSideThatRepeatsTheRequestLeaksNothing(t *testing.T) {

@@ -106,7 +106,7 @@ func (e *evidence) upstream(route profile.Route) *http.Client {
 // byte of zero is an empty message in snappy's block format.
 func emptyRequest(preset string) ([]byte, http.Header) {
 	switch preset {
-	case "azure-logs-ingestion":
+	case logsPreset:
 		return []byte("[]"), http.Header{"Content-Type": {"application/json"}}
 	case "azure-monitor-workspace", "amazon-managed-prometheus":
 		return []byte{0}, http.Header{
@@ -137,26 +137,10 @@ func refusalOf(answer *wire.Answer, secrets ...string) (code, message string) {
 // ingestion is about what agents send with the profile's identity.
 func (e *evidence) ingestion() []Finding {
 	var all []Finding
-	logs := false
 	for _, p := range append(e.bearing, e.signing...) {
 		all = append(all, e.judgeProbe(p))
-		logs = logs || p.route.Preset == "azure-logs-ingestion"
-	}
-	if logs {
-		all = append(all, logErrors())
 	}
 	return all
-}
-
-// logErrors says where the rest of the truth is: a 204 says that rows were taken, and not
-// that they were stored ("Monitor and troubleshoot DCR data collection", Microsoft Learn).
-func logErrors() Finding {
-	return Finding{
-		Check: "dropped rows", Hop: keyless.HopDelivery, Code: "log-errors-unread", Verdict: Skipped,
-		Summary: "whether rows are dropped behind the endpoint was not read: the profile does not name the workspace that has DCRLogErrors",
-		Fix: "switch on the category Log Errors in the rule's diagnostic settings; whoever may read the workspace (Log Analytics Reader) asks\n" +
-			"az monitor log-analytics query --workspace WORKSPACE_ID --analytics-query 'DCRLogErrors | where TimeGenerated > ago(1d) | summarize count() by OperationName, Message'",
-	}
 }
 
 func (e *evidence) judgeProbe(p probe) Finding {

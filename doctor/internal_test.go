@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/keyless-id/keyless/awssts"
 	"github.com/keyless-id/keyless/internal/jwtpeek"
@@ -88,6 +89,23 @@ func FuzzAWSConfiguration(f *testing.F) {
 		for _, name := range s.ours("p") {
 			if !strings.Contains(text, name) {
 				t.Errorf("the section %q is not in %q", name, text)
+			}
+		}
+	})
+}
+
+func FuzzTable(f *testing.F) {
+	f.Add([]byte(`{"tables":[{"name":"PrimaryResult","columns":[{"name":"Message"},{"name":"Count"}],"rows":[["hunter2 of",12],[null]]}]}`))
+	f.Add([]byte(`{"tables":[{"rows":[[1,2]]}]}`))
+	f.Add([]byte(`{"error":{"code":"x"}}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		all, err := tableLines(body, "hunter2")
+		if err != nil && len(all) > 0 {
+			t.Errorf("%q and %v", all, err)
+		}
+		for _, line := range all {
+			if strings.Contains(line, "hunter2") || strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) || len(line) > 1024 {
+				t.Errorf("not fit to print: %q", line)
 			}
 		}
 	})

@@ -810,6 +810,11 @@ func ingestionFaults() []fault {
 			mend: func(_ *testing.T, s *setup) { s.around = nil },
 		},
 		{
+			name: "rows that the rule's transformation drops", base: logs, code: "rows-dropped",
+			do:   func(_ *testing.T, s *setup) { s.workspace, s.around = elsewhere, workspace(http.StatusOK, someErrors) },
+			mend: func(_ *testing.T, s *setup) { s.around = workspace(http.StatusOK, noErrors) },
+		},
+		{
 			name: "an endpoint that is throttled", base: logs, code: "busy",
 			do: func(_ *testing.T, s *setup) {
 				s.trouble = func(w *sandbox.Sandbox) { w.SetFault(sandbox.DCE, sandbox.Fault{Status: 429}) }

@@ -21,7 +21,7 @@ import (
 
 func newDoctor(p *program) *cobra.Command {
 	c := &choice{getenv: p.getenv}
-	var policy, explain string
+	var policy, explain, workspace string
 	var asJSON, thorough bool
 	cmd := &cobra.Command{
 		Use:   "doctor [PROFILE]",
@@ -48,7 +48,7 @@ func newDoctor(p *program) *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), processLimit)
 			defer cancel()
-			report, err := p.examine(ctx, c, args, doctor.Doctor{Getenv: p.getenv, Thorough: thorough}, policy)
+			report, err := p.examine(ctx, c, args, doctor.Doctor{Getenv: p.getenv, Thorough: thorough, Workspace: workspace}, policy)
 			if err != nil {
 				return err
 			}
@@ -60,6 +60,7 @@ func newDoctor(p *program) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&thorough, "login", false, "read IAM with your own AWS login also if STS lets the token in")
 	cmd.Flags().StringVar(&policy, "policy", "", "judge the role's trust policy in this `file` (- for stdin) if it cannot be read live")
+	cmd.Flags().StringVar(&workspace, "workspace", "", "read from the Log Analytics workspace with this `id` whether rows are dropped behind the endpoint")
 	cmd.Flags().StringVar(&explain, "explain", "", "say what a `code` means: of a finding, of Entra (AADSTS…) or of AWS STS")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object with findings")
 	return cmd
