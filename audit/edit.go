@@ -1,27 +1,10 @@
 package audit
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/keyless-id/keyless/trust"
 )
-
-// clone returns a copy that shares nothing with policy but the texts.
-func clone(policy *trust.Policy) *trust.Policy {
-	c := *policy
-	c.Statements = slices.Clone(policy.Statements)
-	for i := range c.Statements {
-		s := &c.Statements[i]
-		s.Principals = slices.Clone(s.Principals)
-		s.Actions = slices.Clone(s.Actions)
-		s.Conditions = slices.Clone(s.Conditions)
-		for k := range s.Conditions {
-			s.Conditions[k].Values = slices.Clone(s.Conditions[k].Values)
-		}
-	}
-	return &c
-}
 
 // require adds a condition; values for a key that the statement asks for in the same way
 // take the place of the old ones.

@@ -12,7 +12,6 @@
 package audit
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -88,7 +87,7 @@ func (f Finding) fixed() *trust.Policy {
 	if f.change == nil {
 		return nil
 	}
-	after := clone(f.policy)
+	after := f.policy.Clone()
 	f.change(&edited{&after.Statements[f.Statement-1], after})
 	if reflect.DeepEqual(f.policy, after) {
 		return nil
@@ -111,19 +110,7 @@ func (f Finding) Fix() string {
 	if name == "" {
 		name = "policy"
 	}
-	return textdiff.Unified(name, lines(f.policy), lines(after))
-}
-
-func lines(policy *trust.Policy) []string {
-	var laidOut bytes.Buffer
-	text, err := policy.MarshalJSON()
-	if err == nil {
-		err = json.Indent(&laidOut, text, "", "  ")
-	}
-	if err != nil { // there is nothing in a policy that JSON cannot say
-		return []string{err.Error()}
-	}
-	return strings.Split(laidOut.String(), "\n")
+	return textdiff.Unified(name, f.policy.Lines(), after.Lines())
 }
 
 // MarshalJSON writes the finding with its fix, leaving out what is empty.

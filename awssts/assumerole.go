@@ -8,7 +8,6 @@ import (
 	"time"
 
 	keyless "github.com/keyless-id/keyless"
-	"github.com/keyless-id/keyless/internal/jwtpeek"
 	"github.com/keyless-id/keyless/internal/pattern"
 	"github.com/keyless-id/keyless/internal/sigv4"
 	"github.com/keyless-id/keyless/internal/wire"
@@ -109,7 +108,7 @@ func (a AssumeRole) hint(e *keyless.Error) string {
 	case "ExpiredToken", "InvalidClientTokenId":
 		return "the credentials of the role before it in the chain are no longer valid"
 	case "SignatureDoesNotMatch":
-		return "the signature is for another region or time; check the region, and this machine's clock"
+		return hintSignature
 	}
 	return commonHint(e, a.Region)
 }
@@ -162,12 +161,6 @@ func carry(before, receipt *keyless.Receipt) *keyless.Receipt {
 // sessionName carries the first session's name through the chain, so that
 // CloudTrail shows one identity all the way.
 func (c chain) sessionName(subject keyless.Token) string {
-	if first, ok := c.first.(WebIdentity); ok && first.SessionName != "" {
-		return first.SessionName
-	}
-	claims, err := jwtpeek.Unverified(subject.Value.Reveal())
-	if err != nil {
-		return ""
-	}
-	return sessionName(claims)
+	first, _ := c.first.(WebIdentity)
+	return first.SessionOf(subject)
 }

@@ -101,6 +101,8 @@ func commonHint(e *keyless.Error, region string) string {
 	return ""
 }
 
+const hintSignature = "the signature is for another region or time; check the region, and this machine's clock"
+
 func orUnknown(text string) string {
 	if text == "" {
 		return "(unknown)"

@@ -140,7 +140,7 @@ func (g GetWebIdentityToken) hint(e *keyless.Error) string {
 	case "ExpiredToken", "InvalidClientTokenId", "UnrecognizedClientException":
 		return "the AWS credentials of this workload are no longer valid"
 	case "SignatureDoesNotMatch":
-		return "the signature is for another region or time; check the region, and this machine's clock"
+		return hintSignature
 	case "InvalidAction":
 		return "this endpoint does not know the call; use a regional one of AWS"
 	case "ValidationError":

@@ -6,11 +6,21 @@ import (
 	"path"
 	"strings"
 
+	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/internal/jwtpeek"
 	"github.com/keyless-id/keyless/internal/pattern"
 )
 
 var foreign = pattern.Lazy(`[^\w+=,.@-]+`)
+
+// SessionOf is what the session for a token will be called; empty if the token is none.
+func (w WebIdentity) SessionOf(subject keyless.Token) string {
+	claims, err := jwtpeek.Unverified(subject.Value.Reveal())
+	if w.SessionName != "" || err != nil {
+		return w.SessionName
+	}
+	return sessionName(claims)
+}
 
 // sessionName names a session after the identity, so that CloudTrail says who it
 // was: the managed identity's or machine's own name, else the subject, and eight

@@ -39,9 +39,12 @@ func Hosted() []Kind {
 	return []Kind{KindWorkloadIdentity, KindServiceFabric, KindAppService, KindAzureML, KindCloudShell, KindArc, KindVM}
 }
 
+// CodeNoHost says that nothing gives the program an identity, or not one of the kinds that
+// are looked for.
+const CodeNoHost = "NoHost"
+
 const (
-	opDetect   = "detection"
-	codeNoHost = "NoHost"
+	opDetect = "detection"
 
 	// probeTimeout keeps the whole of a detection that finds nothing under a second.
 	probeTimeout = 900 * time.Millisecond
@@ -62,6 +65,9 @@ type Detector struct {
 	// Fabric, which pins a certificate; zero: a shared one without a proxy, for this
 	// machine and what is near it.
 	Client *http.Client
+	// ArcTokenDir is the folder that the files of Azure Arc's agent are read from; zero: the
+	// documented one. It is for tests.
+	ArcTokenDir string
 	// Cloud is for Entra, which the source of a pod asks; zero: a shared one that
 	// honours HTTPS_PROXY and NO_PROXY.
 	Cloud *http.Client
@@ -163,7 +169,7 @@ func (l *lookout) narrow() error {
 		l.Only = []Kind{KindAzureDeveloperCLI}
 	default:
 		return &keyless.Error{
-			Hop: keyless.HopSource, Op: opDetect, Code: codeNoHost, Message: fmt.Sprintf("%s=%q is not known", tokenCredentials, value),
+			Hop: keyless.HopSource, Op: opDetect, Code: CodeNoHost, Message: fmt.Sprintf("%s=%q is not known", tokenCredentials, value),
 			Hint: "want dev, prod, or one of EnvironmentCredential, WorkloadIdentityCredential, ManagedIdentityCredential, AzureCLICredential, AzureDeveloperCLICredential",
 		}
 	}
@@ -200,7 +206,7 @@ func (l *lookout) nothing(ctx context.Context) error {
 		l.say("nothing of it is here")
 	}
 	e := &keyless.Error{
-		Hop: keyless.HopSource, Op: opDetect, Code: codeNoHost, Message: strings.Join(l.why, "; "), Err: l.silent,
+		Hop: keyless.HopSource, Op: opDetect, Code: CodeNoHost, Message: strings.Join(l.why, "; "), Err: l.silent,
 		Hint: "nothing here gives the program an identity; is this a host in Azure whose managed identity is switched on? Elsewhere sign in (az login), or choose a source: client_secret, certificate, assertion_file, aws",
 	}
 	switch {

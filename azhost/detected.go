@@ -68,7 +68,7 @@ func (d Detected) source(resource string, which Identity) (source, error) {
 	case KindArc:
 		return Arc{
 			Resource: resource, ClientID: which.ClientID, ObjectID: which.ObjectID, ResourceID: which.ResourceID,
-			Endpoint: d.Endpoint, Client: client,
+			Endpoint: d.Endpoint, TokenDir: d.detector.ArcTokenDir, Client: client,
 		}, nil
 	case KindVM:
 		return ManagedIdentity{

@@ -120,7 +120,7 @@ func (e endpoint) wrong(err error) error {
 // nobody is temporary because the endpoint may come up later than the program.
 func (e endpoint) nobody(host string, err error) *keyless.Error {
 	return &keyless.Error{
-		Hop: keyless.HopSource, Op: e.op, Code: codeAbsent, Err: &wire.Error{Host: host, Err: err}, Temporary: true,
+		Hop: keyless.HopSource, Op: e.op, Code: CodeAbsent, Err: &wire.Error{Host: host, Err: err}, Temporary: true,
 		Hint: strings.ReplaceAll(e.absent, "HOST", host),
 	}
 }

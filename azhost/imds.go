@@ -10,10 +10,10 @@ import (
 	"github.com/keyless-id/keyless/internal/wire"
 )
 
-const (
-	codeAbsent = "NoMetadataService"
-	codeGone   = "HTTP 410"
-)
+// CodeAbsent says that nobody answers where the host's identity endpoint is to be.
+const CodeAbsent = "NoMetadataService"
+
+const codeGone = "HTTP 410"
 
 // The service is tried again for so long, counted from the first try, inside the
 // caller's context. A longer wait is for the cache in front, which keeps on
@@ -38,7 +38,7 @@ func judge(err error, elapsed time.Duration) wire.Verdict {
 	}
 	budget := busyBudget
 	switch e.Code {
-	case codeAbsent:
+	case CodeAbsent:
 		budget = absentBudget
 	case codeGone:
 		budget = goneBudget

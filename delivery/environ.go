@@ -9,10 +9,10 @@ import (
 	keyless "github.com/keyless-id/keyless"
 )
 
-// shadows are the variables by which AWS SDKs find credentials: whatever is left of
+// Shadows are the variables by which AWS SDKs find credentials: whatever is left of
 // them could win over what is handed over ("Credential provider chain", AWS SDKs and
 // Tools Reference Guide). The last line is of older SDKs and other tools.
-func shadows() []string {
+func Shadows() []string {
 	return []string{
 		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CREDENTIAL_EXPIRATION", "AWS_ACCOUNT_ID",
 		"AWS_PROFILE", "AWS_DEFAULT_PROFILE",
@@ -25,7 +25,7 @@ func shadows() []string {
 
 // Bare is an environment without any variable by which AWS SDKs find credentials.
 func Bare(environ []string) []string {
-	hidden := shadows()
+	hidden := Shadows()
 	return slices.DeleteFunc(slices.Clone(environ), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
 		return slices.Contains(hidden, name)

@@ -8,6 +8,7 @@ import (
 	"github.com/keyless-id/keyless/awshost"
 	"github.com/keyless-id/keyless/awssts"
 	"github.com/keyless-id/keyless/entra"
+	"github.com/keyless-id/keyless/internal/wire"
 )
 
 // inAWS is an application that proves itself with the token that AWS issues to whatever
@@ -45,7 +46,7 @@ func (a inAWS) found(ctx context.Context) (string, error) {
 func (b *builder) awsWorkload(a *AWSWorkload, authority string, client *http.Client) (keyless.TokenSource, error) {
 	sts := b.awsClient()
 	source := inAWS{
-		host: awshost.Host{Getenv: b.getenv, Cloud: sts},
+		host: awshost.Host{Getenv: b.getenv, Cloud: sts, Client: b.Far.local(wire.Local)},
 		token: awssts.GetWebIdentityToken{
 			Region:   first(a.Region, b.getenv("AWS_REGION"), b.getenv("AWS_DEFAULT_REGION")),
 			Audience: entra.ExchangeAudience(authority), Endpoint: first(a.STSEndpoint, b.getenv("AWS_ENDPOINT_URL_STS")), Client: sts,

@@ -21,6 +21,9 @@ import (
 type Built struct {
 	Source    keyless.TokenSource
 	Exchanger keyless.Exchanger // nil: the profile names no role
+	// STS is the first step of Exchanger, of which chained roles are the others; the zero
+	// value if there is none.
+	STS awssts.WebIdentity
 
 	// SourceKey and CredentialsKey are digests of all that changes the token and the
 	// credentials: a cache's names for them.
@@ -86,6 +89,7 @@ func (s *Selected) Build(getenv func(string) string) (*Built, error) {
 	}
 	if s.AWS != nil {
 		sts := b.webIdentity()
+		built.STS = sts
 		if built.Exchanger, err = b.exchanger(sts); err != nil {
 			return nil, err
 		}
@@ -102,9 +106,9 @@ func (s *Selected) Build(getenv func(string) string) (*Built, error) {
 func (b *builder) client() *http.Client {
 	b.attempt = append(b.attempt, fileState(b.CAFile))
 	if b.CAFile == "" {
-		return wire.Cloud()
+		return b.Far.client(wire.Cloud())
 	}
-	return wire.NewCloud(b.CAFile)
+	return b.Far.client(wire.NewCloud(b.CAFile))
 }
 
 // awsClient returns the client for STS, for which AWS's own variable counts too.
@@ -114,7 +118,7 @@ func (b *builder) awsClient() *http.Client {
 	if b.CAFile != "" || bundle == "" {
 		return b.client()
 	}
-	return wire.NewCloud(bundle)
+	return b.Far.client(wire.NewCloud(bundle))
 }
 
 func (b *builder) source(client *http.Client) (keyless.TokenSource, error) {
@@ -175,7 +179,7 @@ func (b *builder) audience() string {
 func (b *builder) managedIdentity(m *ManagedIdentity) (keyless.TokenSource, error) {
 	source := azhost.ManagedIdentity{
 		Resource: b.audience(), ClientID: m.ClientID, ObjectID: m.ObjectID, ResourceID: m.ResourceID,
-		Endpoint: first(m.Endpoint, b.getenv("AZURE_POD_IDENTITY_AUTHORITY_HOST")),
+		Endpoint: first(m.Endpoint, b.getenv("AZURE_POD_IDENTITY_AUTHORITY_HOST")), Client: b.Far.local(wire.Local),
 	}
 	b.answer = append(b.answer, "managed_identity", source.Resource, source.ClientID, source.ObjectID, source.ResourceID, source.Endpoint)
 	return source, b.valid("source.managed_identity", source.Validate())

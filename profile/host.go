@@ -8,6 +8,7 @@ import (
 
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/azhost"
+	"github.com/keyless-id/keyless/internal/wire"
 )
 
 // hosted is a source that first finds out what kind of host it is on. It looks anew
@@ -70,7 +71,9 @@ func deciders() []string {
 
 // host is a source whose kind of host is known, or to be found out.
 func (b *builder) host() (keyless.TokenSource, error) {
-	h := hosted{detector: azhost.Detector{Getenv: b.getenv, Cloud: b.client()}, resource: b.audience()}
+	h := hosted{detector: azhost.Detector{
+		Getenv: b.getenv, Cloud: b.client(), Client: b.Far.local(wire.Near), ArcTokenDir: b.Far.ArcTokenDir,
+	}, resource: b.audience()}
 	if w := b.Source.WorkloadIdentity; w != nil {
 		authority, err := b.authority(&w.Application, "source.workload_identity")
 		if err != nil {

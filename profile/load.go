@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"net/http"
 	"reflect"
 
 	"github.com/keyless-id/keyless/internal/yamltree"
@@ -13,7 +14,34 @@ type Selected struct {
 	Path     string   // of the configuration file; may be empty
 	Used     []string // environment variables that ${NAME} looked up
 	Warnings []string // for people
+	Far      Far
 	lines    map[string]int
+}
+
+// Far lets somebody look at what goes to the far sides of a profile, or stand in for them.
+type Far struct {
+	// Around goes round each transport with which a far side is asked, but for Service
+	// Fabric's, which pins a certificate; nil: nothing does.
+	Around func(http.RoundTripper) http.RoundTripper
+	// ArcTokenDir is the folder of Azure Arc's agent; zero: the documented one. It is for tests.
+	ArcTokenDir string
+}
+
+// client is the client with what goes round it.
+func (f Far) client(usual *http.Client) *http.Client {
+	if f.Around == nil {
+		return usual
+	}
+	return &http.Client{Transport: f.Around(usual.Transport)}
+}
+
+// local is a client for endpoints of the host; nil, which leaves the choice to the source,
+// if nothing goes round it.
+func (f Far) local(usual func() *http.Client) *http.Client {
+	if f.Around == nil {
+		return nil
+	}
+	return f.client(usual())
 }
 
 // Select finds a profile: name in file (see [Find] and [Read]), changed by what
@@ -39,7 +67,7 @@ func Select(name, file string, given []Given, getenv func(string) string) (*Sele
 // Select finds a profile of the file, changed by what flags say. Without a name it is the
 // one that KEYLESS_PROFILE names, default, or the only one.
 func (c *Config) Select(name string, given []Given, getenv func(string) string) (*Selected, error) {
-	name, err := c.choose(name, getenv)
+	name, err := c.Choose(name, getenv)
 	if err != nil {
 		return nil, err
 	}

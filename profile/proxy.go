@@ -204,17 +204,23 @@ func sameAudience(a, b string) bool {
 	return trim(a) == trim(b)
 }
 
-// Served is a profile as the daemon serves it: with the scope that the presets of its
-// routes know, unless it says itself what its tokens are for.
-func (c *Config) Served(s *Serve, name string, getenv func(string) string) (*Selected, error) {
+// Routes are those of all proxies that have the profile's identity.
+func (s *Serve) Routes(name string) []Route {
 	var routes []Route
 	for _, p := range s.Proxy {
 		for _, r := range p.Routes {
-			if r.Profile == name && r.SigV4 == nil && r.Scope() != "" {
+			if r.Profile == name {
 				routes = append(routes, r)
 			}
 		}
 	}
+	return routes
+}
+
+// Served is a profile as the daemon serves it: with the scope that the presets of its
+// routes know, unless it says itself what its tokens are for.
+func (c *Config) Served(s *Serve, name string, getenv func(string) string) (*Selected, error) {
+	routes := slices.DeleteFunc(s.Routes(name), func(r Route) bool { return r.SigV4 != nil || r.Scope() == "" })
 	var given []Given
 	if node := c.root.Child("profiles").Child(name); len(routes) > 0 && node.Child("audience") == nil && node.Child("scope") == nil && node.Child("azure_ad") == nil {
 		given = append(given, Given{Setting{Flag: "scope", Path: "scope"}, []string{routes[0].Scope()}})

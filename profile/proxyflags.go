@@ -50,7 +50,7 @@ func OneProxy(name, file string, ofProfile, ofProxy []Given, getenv func(string)
 		if err != nil {
 			return nil, err
 		}
-		if name, err = found.choose(name, getenv); err != nil {
+		if name, err = found.Choose(name, getenv); err != nil {
 			return nil, err
 		}
 		node = found.root.Child("profiles").Child(name).Copy()

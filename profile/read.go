@@ -104,8 +104,9 @@ func (c *Config) Names() []string {
 	return all
 }
 
-// choose returns the profile that is meant when none, or one, is named.
-func (c *Config) choose(name string, getenv func(string) string) (string, error) {
+// Choose returns the profile that is meant when none, or one, is named: KEYLESS_PROFILE,
+// default, or the only one.
+func (c *Config) Choose(name string, getenv func(string) string) (string, error) {
 	all := c.Names()
 	if name == "" {
 		name = getenv("KEYLESS_PROFILE")

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 readonly module=github.com/keyless-id/keyless
-readonly rooms=(audit convert internal/yamltree entra azhost pipelines awshost awssts awssdk azsdk delivery profile trust sandbox cmd/keyless
+readonly rooms=(audit doctor convert internal/yamltree entra azhost pipelines awshost awssts awssdk azsdk delivery profile trust sandbox cmd/keyless
 	internal/sigv4 internal/refresh internal/wire internal/filecache internal/jwtpeek internal/warm
 	internal/hop internal/command internal/isolation internal/peer delivery/endpoint daemon
 	internal/atomicfile internal/podtoken internal/newcomer internal/awsquery internal/iam internal/graph setup transport authproxy)
@@ -76,6 +76,12 @@ expect allowed convert internal/yamltree
 expect refused convert daemon
 expect refused convert internal/wire
 expect refused profile convert
+expect refused profile doctor
+expect allowed doctor profile
+expect allowed doctor internal/iam
+expect refused doctor audit
+expect refused doctor sandbox
+expect refused doctor daemon
 expect refused pipelines entra
 expect refused pipelines awssts
 expect allowed pipelines internal/hop

@@ -19,6 +19,19 @@ func (p Policy) MarshalJSON() ([]byte, error) {
 	return w.Bytes(), w.err
 }
 
+// Lines returns the policy laid out over lines, for people who compare two of them.
+func (p *Policy) Lines() []string {
+	var laidOut bytes.Buffer
+	text, err := p.MarshalJSON()
+	if err == nil {
+		err = json.Indent(&laidOut, text, "", "  ")
+	}
+	if err != nil { // there is nothing in a policy that JSON cannot say
+		return []string{err.Error()}
+	}
+	return strings.Split(laidOut.String(), "\n")
+}
+
 // UnmarshalJSON is [Parse], so that a policy can be part of other documents.
 func (p *Policy) UnmarshalJSON(document []byte) error {
 	parsed, err := Parse(document)

@@ -1,6 +1,9 @@
 package trust
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Effect says what a statement does when it matches.
 type Effect string
@@ -33,6 +36,22 @@ type Policy struct {
 	Version    string
 	ID         string
 	Statements []Statement
+}
+
+// Clone returns a copy that shares nothing with p but the texts.
+func (p *Policy) Clone() *Policy {
+	c := *p
+	c.Statements = slices.Clone(p.Statements)
+	for i := range c.Statements {
+		s := &c.Statements[i]
+		s.Principals = slices.Clone(s.Principals)
+		s.Actions = slices.Clone(s.Actions)
+		s.Conditions = slices.Clone(s.Conditions)
+		for k := range s.Conditions {
+			s.Conditions[k].Values = slices.Clone(s.Conditions[k].Values)
+		}
+	}
+	return &c
 }
 
 // Statement is one rule of a policy.

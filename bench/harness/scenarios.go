@@ -116,7 +116,10 @@ func cold(ctx context.Context, s settings) (section, error) {
 	}
 	ours, sdk := s.helper(w, "keyless, empty cache"), s.composition(w)
 	ours.before = emptied(w.cache)
-	contestants := []contestant{s.hello(), ours, s.keyless(w, "keyless --no-cache", "credential-process", "vm", "--config", w.config, "--no-cache"), sdk}
+	uncached := s.keyless(w, "keyless --no-cache", "credential-process", "vm", "--config", w.config, "--no-cache")
+	examined := s.keyless(w, "keyless doctor", "doctor", "vm", "--config", w.config)
+	examined.env = w.env("AZURE_AUTHORITY_HOST="+w.URL(sandbox.Entra), "AWS_ENDPOINT_URL_IAM="+w.URL(sandbox.IAM)) // it asks these too
+	contestants := []contestant{s.hello(), examined, ours, uncached, sdk}
 	secureOurs, secureSDK := secured(w, ours), secured(w, sdk)
 	untrusted := w.trust()
 	if untrusted == nil {
@@ -133,6 +136,7 @@ func cold(ctx context.Context, s settings) (section, error) {
 		return section{}, err
 	}
 	result.goals = []goal{{what: "cold, wall, to the composition of the SDKs", got: paired(results[ours.name], results[sdk.name]), limit: 0.5, unit: "×"}}
+	result.goals = append(result.goals, goal{what: "doctor, wall, to a cold exchange", got: paired(results[examined.name], results[uncached.name]), limit: 3, unit: "×"})
 	if untrusted == nil {
 		result.goals = append(result.goals, goal{
 			what: "cold by https, wall, to the composition of the SDKs",

@@ -45,9 +45,14 @@ func (c *choice) addTo(cmd *cobra.Command) {
 }
 
 func (c *choice) addProfile(cmd *cobra.Command) {
+	c.addWords(cmd)
+	c.flags.BoolVar(&c.noCache, "no-cache", false, "ask the far sides now and remember nothing")
+}
+
+// addWords registers the flags with which a profile is picked, changed or made.
+func (c *choice) addWords(cmd *cobra.Command) {
 	c.flags = cmd.Flags()
 	c.addConfig(cmd)
-	c.flags.BoolVar(&c.noCache, "no-cache", false, "ask the far sides now and remember nothing")
 	c.settings = profile.Settings()
 	addSettings(c.flags, c.settings)
 	cmd.ValidArgsFunction = c.complete

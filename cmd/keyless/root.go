@@ -26,6 +26,7 @@ func newRoot(p *program) *cobra.Command {
 		newExec(p),
 		newServe(p),
 		newProxy(p),
+		newDoctor(p),
 		newStatus(p),
 		newCache(p),
 		newAudit(p),

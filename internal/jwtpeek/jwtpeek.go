@@ -28,6 +28,7 @@ type Claims struct {
 	ObjectID        string // oid
 	TenantID        string // tid
 	Version         string // ver
+	KeyID           string // kid, of the header
 	Audience        []string
 	IssuedAt        time.Time
 	NotBefore       time.Time
@@ -62,7 +63,9 @@ func Unverified(token string) (Claims, error) {
 	if err != nil {
 		return Claims{}, fmt.Errorf("the token is no JWT: claims: %w", err)
 	}
-	return claims(all), nil
+	read := claims(all)
+	read.KeyID = text(header, "kid")
+	return read, nil
 }
 
 func claims(all map[string]any) Claims {

@@ -1,12 +1,22 @@
 package oauth
 
+import (
+	"maps"
+	"slices"
+)
+
 // Propagating reports whether code says that no federated credential matches,
 // which is also the answer for some seconds after one was created.
 func Propagating(code string) bool { return code == "AADSTS70021" }
 
 // Hint is what a person can do about an AADSTS code, from "Microsoft Entra
 // authentication and authorization error codes"; empty for codes not listed here.
-func Hint(aadsts int) string {
+func Hint(aadsts int) string { return hints()[aadsts] }
+
+// Known returns the AADSTS codes for which there is a hint, in ascending order.
+func Known() []int { return slices.Sorted(maps.Keys(hints())) }
+
+func hints() map[int]string {
 	return map[int]string{
 		7000215: "wrong client secret; use the secret's value, which the portal shows once, not its id",
 		7000222: "the client secret has expired; create a new one (or use a certificate, a managed identity or a federated credential, which need none)",
@@ -40,6 +50,7 @@ func Hint(aadsts int) string {
 		700021:  "the assertion is not the application's own: its issuer and subject must be client_id",
 		700023:  "the assertion is for another token endpoint; check the authority and tenant_id",
 		50027:   "the assertion is no JWT that Entra takes",
+		90033:   hintBusy,
 		7000112: "the application is disabled in this tenant",
-	}[aadsts]
+	}
 }
