@@ -156,7 +156,7 @@ func (e *evidence) issuerLine() string {
 	case e.issuer.asked == "":
 		return ""
 	}
-	return fmt.Sprintf("from here: %s publishes %d keys", e.issuer.asked, e.issuer.keys)
+	return fmt.Sprintf("from here: %s publishes %d key(s)", e.issuer.asked, e.issuer.keys)
 }
 
 // keysComplaint reports whether STS says that it has no key to verify the token with.
