@@ -19,11 +19,10 @@ import (
 	"github.com/keyless-id/keyless/setup"
 )
 
-// slowClouds is a sandbox whose parts take a while to know what was made, and its clouds
-// as an administrator of both sees them.
-func slowClouds(t *testing.T) (*http.Client, setup.Clouds) {
+// cloudsOf are the clouds of a world as an administrator of both sees them.
+func cloudsOf(t *testing.T, world sandbox.World, options sandbox.Options) (*http.Client, setup.Clouds) {
 	t.Helper()
-	s, err := sandbox.New(sandbox.Demo(), sandbox.Options{Replication: 20 * time.Second, Propagation: 30 * time.Second})
+	s, err := sandbox.New(world, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,9 +42,18 @@ func slowClouds(t *testing.T) (*http.Client, setup.Clouds) {
 	}
 }
 
+// use goes the way that was made, as an identity of the host; "" is its own.
+func use(t *testing.T, client *http.Client, state setup.State, identity string) error {
+	t.Helper()
+	uri := state.App.IdentifierURIs[0]
+	source := azhost.ManagedIdentity{Resource: uri, ClientID: identity, Client: client}
+	_, err := keyless.Federate(source, awssts.WebIdentity{RoleARN: state.Role.ARN, Audience: uri, Region: "us-east-1", Client: client}).Credentials(t.Context())
+	return err
+}
+
 func TestSlowCloudsAreWaitedForAndOtherIdentitiesStayOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, clouds := slowClouds(t)
+		client, clouds := cloudsOf(t, sandbox.Demo(), sandbox.Options{Replication: 20 * time.Second, Propagation: 30 * time.Second})
 		spec := setup.Spec{Name: "slow", Kind: setup.ManagedIdentity, Identity: sandbox.DemoVMResourceID, Policies: []string{readOnly}}
 		state, err := clouds.Observe(t.Context(), spec)
 		if err != nil {
@@ -63,17 +71,47 @@ func TestSlowCloudsAreWaitedForAndOtherIdentitiesStayOut(t *testing.T) {
 		if again, err := clouds.Observe(t.Context(), spec); err != nil || len(setup.Pending(setup.Plan(spec, again))) != 0 {
 			t.Errorf("still to do: %+v, %v", setup.Pending(setup.Plan(spec, again)), err)
 		}
-		use := func(identity string) error {
-			source := azhost.ManagedIdentity{Resource: state.App.IdentifierURIs[0], ClientID: identity, Client: client}
-			_, err := keyless.Federate(source, awssts.WebIdentity{RoleARN: state.Role.ARN, Audience: state.App.IdentifierURIs[0], Region: "us-east-1", Client: client}).Credentials(t.Context())
-			return err
-		}
-		if err := use(""); err != nil {
+		if err := use(t, client, state, ""); err != nil {
 			t.Errorf("the workload is refused: %v", err)
 		}
 		var refused *keyless.Error
-		if err := use(sandbox.DemoAssignedClientID); !errors.As(err, &refused) || refused.Code != "AADSTS501051" {
+		if err := use(t, client, state, sandbox.DemoAssignedClientID); !errors.As(err, &refused) || refused.Code != "AADSTS501051" {
 			t.Errorf("another identity: %v", err)
 		}
 	})
+}
+
+// Whatever has an identity from the system is named by its resource id: what is pinned is
+// that identity, and no other of the host.
+func TestEveryKindOfHostIsFoundByItsResourceID(t *testing.T) {
+	const group = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/demo/providers/"
+	for _, resource := range []string{
+		"Microsoft.HybridCompute/machines/server", "Microsoft.Web/sites/app", "Microsoft.Web/sites/app/slots/staging", "Microsoft.App/containerApps/app",
+		"Microsoft.Compute/virtualMachineScaleSets/agents", "Microsoft.ContainerInstance/containerGroups/job",
+	} {
+		t.Run(resource, func(t *testing.T) {
+			world := sandbox.Demo()
+			identities := world.Tenants[0].Identities
+			host := slices.IndexFunc(identities, func(m sandbox.ManagedIdentity) bool { return m.SystemAssigned })
+			identities[host].ResourceID = group + resource
+			client, clouds := cloudsOf(t, world, sandbox.Options{})
+			spec := setup.Spec{Name: "host", Kind: setup.ManagedIdentity, Identity: group + resource}
+			state, err := clouds.Observe(t.Context(), spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if state, err = (setup.Applier{Clouds: clouds}).Apply(t.Context(), spec, state); err != nil {
+				t.Fatal(err)
+			}
+			if err := use(t, client, state, ""); err != nil {
+				t.Errorf("the host is refused: %v", err)
+			}
+			if use(t, client, state, sandbox.DemoAssignedClientID) == nil {
+				t.Error("another identity of the host gets in")
+			}
+			if _, err := clouds.Observe(t.Context(), setup.Spec{Name: "host", Kind: setup.ManagedIdentity, Identity: group + resource + "2"}); err == nil {
+				t.Error("a host that is not there is found")
+			}
+		})
+	}
 }
