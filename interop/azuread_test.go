@@ -48,7 +48,7 @@ func webApp(t *testing.T) *shipment {
 // scrapeWith starts a current Prometheus that writes to an address.
 func (s *shipment) scrapeWith(t *testing.T, to, settings string) {
 	t.Helper()
-	s.from, s.began = startPrometheus(t, currentPrometheus(t), s.host(t, t.TempDir()), sends(to, settings)), time.Now()
+	s.from, s.began = startPrometheus(t, currentPrometheus(t), s.host(t, t.TempDir()), sends(to, "500ms", settings)), time.Now()
 }
 
 func TestACurrentPrometheusThroughThickAndThin(t *testing.T) {
@@ -191,7 +191,7 @@ func authenticates(t *testing.T, name string) {
 	to := env["KEYLESS_SANDBOX_AZURE_METRICS_URL"]
 	receiver, _, _ := strings.Cut(to, "/dataCollectionRules/")
 	block := strings.ReplaceAll(authenticators[name].block, "FOLDER", filepath.Dir(env["KEYLESS_CONFIG"]))
-	p := startPrometheus(t, currentPrometheus(t), env, sends(to, writeVersions["2.0"]+", azuread: { cloud: AzurePublic, "+block+" }"))
+	p := startPrometheus(t, currentPrometheus(t), env, sends(to, "500ms", writeVersions["2.0"]+", azuread: { cloud: AzurePublic, "+block+" }"))
 	if name == wrongSecret {
 		eventually(t, "it is refused", func() bool { return strings.Contains(p.log.String(), "AADSTS7000215") })
 		if got := booked(t, receiver, ""); len(got) != 0 {

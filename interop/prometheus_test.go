@@ -72,15 +72,15 @@ func statusOf(address string) int {
 // a write and its answer has the Prometheus before it write the same samples again.
 const receives = "global: { scrape_interval: 1h }\nstorage: { tsdb: { out_of_order_time_window: 30m } }\n"
 
-// sends is a Prometheus that scrapes itself each second and writes to an address, with
-// more settings for that.
-func sends(to, more string) string {
+// sends is a Prometheus that scrapes itself each second and writes to an address, batches
+// that are not full after a deadline, with more settings for that.
+func sends(to, deadline, more string) string {
 	return fmt.Sprintf(`global: { scrape_interval: 1s, scrape_timeout: 1s }
 scrape_configs:
   - { job_name: self, static_configs: [ { targets: [ ITSELF ] } ] }
 remote_write:
-  - { url: %q, queue_config: { batch_send_deadline: 3s, max_backoff: 1s }, %s }
-`, to, more)
+  - { url: %q, queue_config: { batch_send_deadline: %s, max_backoff: 1s }, %s }
+`, to, deadline, more)
 }
 
 // samples are all that a Prometheus has of the job, by series, until a time; of one
@@ -317,7 +317,7 @@ func (s *shipment) dce() string {
 // scrape starts the Prometheus that has something to send.
 func (s *shipment) scrape(t *testing.T) {
 	t.Helper()
-	s.from, s.began = startPrometheus(t, debianPrometheus(t), nil, sends(s.keyless.url+"/api/v1/write", "")), time.Now()
+	s.from, s.began = startPrometheus(t, debianPrometheus(t), nil, sends(s.keyless.url+"/api/v1/write", "3s", "")), time.Now() // a batch spans several scrapes
 }
 
 // flows waits until samples arrive that were scraped after now.
