@@ -196,7 +196,7 @@ func FuzzAnswer(f *testing.F) {
 			return // what is asked again would wait
 		}
 		got, err := client(&far{answers: []answer{{status, string(body)}}}).Tagged(t.Context(), "x")
-		if _, marshals := json.Marshal(got); marshals != nil || err != nil && strings.Contains(err.Error(), "canary") {
+		if _, marshals := json.Marshal(got); marshals != nil || err != nil && strings.Contains(err.Error(), "canary-token") {
 			t.Errorf("%+v: %v", got, err)
 		}
 	})
