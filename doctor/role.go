@@ -104,13 +104,13 @@ func (e *evidence) trustPolicy() Finding {
 // distrusted says why a policy refuses.
 func (e *evidence) distrusted(f *Finding, policy *trust.Policy, action string, decision trust.Decision) {
 	f.Verdict = Failed
-	if denial, denied := denying(decision); denied {
+	if denial, denied := decision.Denying(); denied {
 		f.Code, f.Summary = "explicit-deny", "a Deny of the policy is for this token: "+clean(decision.Reason)
 		f.Evidence = append(f.Evidence, conditionLines(denial)...)
 		f.Fix = "a Deny wins over every Allow: take this identity out of it, if it is meant to get in"
 		return
 	}
-	result, found := closest(decision)
+	result, found := decision.Nearest()
 	if !found {
 		f.Code, f.Summary, f.Fix = "no-allow", "no statement of the policy allows anything", "add a statement that allows "+action
 		return
@@ -119,41 +119,6 @@ func (e *evidence) distrusted(f *Finding, policy *trust.Policy, action string, d
 	f.Code, f.Summary = why.code, why.summary
 	f.Evidence = append(f.Evidence, conditionLines(result)...)
 	f.Fix = lines(why.advice, e.repair(policy, result.Index))
-}
-
-// denying returns the statement that denies.
-func denying(decision trust.Decision) (trust.StatementResult, bool) {
-	for _, result := range decision.Statements {
-		if result.Matched && result.Effect != trust.Allow {
-			return result, true
-		}
-	}
-	return trust.StatementResult{}, false
-}
-
-// closest returns the Allow that came nearest: the principal and the action count more
-// than any number of conditions.
-func closest(decision trust.Decision) (best trust.StatementResult, found bool) {
-	const heavy = 1 << 20
-	top := 0
-	for _, result := range decision.Statements {
-		score := heavy
-		if result.PrincipalMatched {
-			score += 2 * heavy
-		}
-		if result.ActionMatched {
-			score += heavy
-		}
-		for _, c := range result.Conditions {
-			if !c.OK {
-				score--
-			}
-		}
-		if result.Effect == trust.Allow && score > top {
-			best, found, top = result, true, score
-		}
-	}
-	return best, found
 }
 
 func conditionLines(result trust.StatementResult) []string {

@@ -15,11 +15,28 @@ func (d Decision) FirstFailure() string {
 	if d.Allowed {
 		return ""
 	}
+	if _, denied := d.Denying(); denied {
+		return d.Reason
+	}
+	nearest, found := d.Nearest()
+	if !found {
+		return d.Reason
+	}
+	return nearest.firstFailure()
+}
+
+// Denying returns the statement that denies the request; false: none does.
+func (d Decision) Denying() (StatementResult, bool) {
 	for _, s := range d.Statements {
 		if s.Matched && s.Effect != Allow {
-			return d.Reason
+			return s, true
 		}
 	}
+	return StatementResult{}, false
+}
+
+// Nearest returns the Allow statement that came nearest to matching; false: there is none.
+func (d Decision) Nearest() (StatementResult, bool) {
 	nearest, best := -1, -1
 	for i, s := range d.Statements {
 		if score := s.score(); s.Effect == Allow && score > best {
@@ -27,9 +44,9 @@ func (d Decision) FirstFailure() string {
 		}
 	}
 	if nearest < 0 {
-		return d.Reason
+		return StatementResult{}, false
 	}
-	return d.Statements[nearest].firstFailure()
+	return d.Statements[nearest], true
 }
 
 // score ranks statements by how much of them matched; the principal and the

@@ -201,23 +201,16 @@ func (p *program) diagnosed(r doctor.Report, asJSON bool) error {
 		return err
 	}
 	if f, failed := r.FirstFailure(); failed {
-		return exitError(exitOfHop(f))
+		return exitError(exitOfFinding(f))
 	}
 	return nil
 }
 
-func exitOfHop(f doctor.Finding) int {
-	switch {
-	case f.Hop == doctor.HopConfiguration:
+func exitOfFinding(f doctor.Finding) int {
+	if f.Hop == doctor.HopConfiguration {
 		return exitUsage
-	case f.Temporary:
-		return exitTemporary
-	case f.Hop == keyless.HopSource:
-		return exitSource
-	case f.Hop == keyless.HopExchange:
-		return exitExchange
 	}
-	return exitFailed
+	return exitOfHop(f.Hop, f.Temporary)
 }
 
 func (p *page) diagnosis(r doctor.Report) error {

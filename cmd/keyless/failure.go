@@ -98,14 +98,20 @@ func exitCode(err error) int {
 		return exitUsage
 	}
 	var hop *keyless.Error
-	switch {
-	case !errors.As(err, &hop):
+	if !errors.As(err, &hop) {
 		return exitOther(err)
-	case hop.Temporary:
+	}
+	return exitOfHop(hop.Hop, hop.Temporary)
+}
+
+// exitOfHop is the exit code of a failure on a hop.
+func exitOfHop(hop keyless.Hop, temporary bool) int {
+	switch {
+	case temporary:
 		return exitTemporary
-	case hop.Hop == keyless.HopSource:
+	case hop == keyless.HopSource:
 		return exitSource
-	case hop.Hop == keyless.HopExchange:
+	case hop == keyless.HopExchange:
 		return exitExchange
 	}
 	return exitFailed
