@@ -17,7 +17,8 @@ func newRoot(p *program) *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.InitDefaultHelpFlag()
-	root.Flags().Lookup("help").Hidden = true // the last line names it, and the commands are to fit on one screen
+	root.Flags().Lookup("help").Hidden = true      // the last line names it, and the commands are to fit on one screen
+	root.CompletionOptions.HiddenDefaultCmd = true // whoever sets it up knows its name
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newDemo(p),
