@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the gates need into .tools, each part once:
 #
-#   scripts/parts.sh gotestsum | linters | interop | slow | bench
+#   scripts/parts.sh gotestsum | linters | interop | collector-tools | slow | bench
 #
 # A part that cannot be installed is written to .tools/missing as "part: reason".
 # With CI set that fails; elsewhere the tests that need the part are skipped.
@@ -87,9 +87,9 @@ with_libraries() {
 	unpacked "$dir" "$@" $(apt-cache depends "$@" | awk '/Depends: lib/ && $NF != "libc6" && $NF !~ /</ { print $NF }' | sort -u)
 }
 
-# go_tool PACKAGE: builds a tool that tools/go.mod pins. Flags and workspaces of
-# the caller do not reach it.
-go_tool() { env GOFLAGS=-buildvcs=false GOWORK=off GOBIN="$root/.tools/bin" go -C tools install "$1"; }
+# go_tool PACKAGE [DIR]: builds a tool that tools/go.mod pins, or the one in DIR. Flags and
+# workspaces of the caller do not reach it.
+go_tool() { env GOFLAGS=-buildvcs=false GOWORK=off GOBIN="$root/.tools/bin" go -C "${2:-tools}" install "$1"; }
 
 minio() {
 	env GOFLAGS=-buildvcs=false GOWORK=off CGO_ENABLED=0 GOBIN="$root/.tools/bin" \
@@ -168,6 +168,10 @@ for word in "$@"; do
 			with_libraries .tools/debian/syslog-ng syslog-ng-core syslog-ng-mod-http
 		part jq - "" from_apt 'command -v jq' jq
 		part curl - "" from_apt 'command -v curl' curl
+		;;
+	collector-tools)
+		part mdatagen "$(go env GOVERSION):$(key collector/tools/go.mod)" .tools/bin/mdatagen go_tool go.opentelemetry.io/collector/cmd/mdatagen collector/tools
+		part builder "$(go env GOVERSION):$(key collector/tools/go.mod)" .tools/bin/builder go_tool go.opentelemetry.io/collector/cmd/builder collector/tools
 		;;
 	bench) part nginx - "" from_apt 'command -v nginx || test -x /usr/sbin/nginx' nginx-light ;;
 	slow)
