@@ -11,7 +11,7 @@ OUT ?= bin/keyless
 
 export FUZZTIME
 
-.PHONY: help demo test test-unit test-all interop lint fmt fuzz docs build clean tools parts
+.PHONY: help demo test test-unit test-all test-collector interop lint fmt fuzz docs generate build collector clean tools parts
 .PHONY: bench bench-start bench-cold bench-callers bench-crowd bench-cache bench-sources bench-daemon bench-proxy
 
 help: ## say what there is
@@ -21,16 +21,19 @@ demo: ## the whole story offline, hop by hop
 	@go run ./cmd/keyless demo
 
 test: ## everything: install missing parts, unit, race, script and interop tests
-	@scripts/test.sh unit examples interop
+	@scripts/test.sh unit examples collector interop
 
 test-unit: ## unit, race and script tests and the examples only; needs no other parts
 	@scripts/test.sh unit examples
+
+test-collector: ## only the Collector's components and its program
+	@scripts/test.sh collector
 
 interop: ## only the tests against programs that were not written here
 	@scripts/test.sh interop
 
 test-all: ## make test with the slow rest, every fuzz target for 10 s, every benchmark once
-	@scripts/test.sh unit examples slow interop
+	@scripts/test.sh unit examples slow collector interop
 	@FUZZTIME=10s scripts/fuzz.sh
 	@scripts/bench.sh smoke
 
@@ -72,6 +75,12 @@ bench-proxy: ## only: the proxy against nginx, ReverseProxy and what the sidecar
 
 docs: ## regenerate the generated docs (CHECK=1: fail if that changes a file)
 	@scripts/docs.sh
+
+generate: ## regenerate what metadata.yaml and builder.yaml of the Collector stand for (CHECK=1: fail if that changes a file)
+	@scripts/collector.sh generate
+
+collector: ## the Collector in bin/keyless-collector
+	@scripts/collector.sh build
 
 build: ## the stripped program in bin/keyless
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(OUT) ./cmd/keyless

@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
-readonly modules=(. examples interop interop/conditions bench)
+readonly modules=(. examples interop interop/conditions bench collector collector/distribution)
 
 lint() { (cd "$1" && "$root/.tools/bin/golangci-lint" "${@:2}" --config "$root/.golangci.yml" ./...); }
 

@@ -127,12 +127,12 @@ new_venv() { # DIR; Debian leaves ensurepip out of python3
 		PYTHONPATH=.tools/virtualenv python3 -m virtualenv "$1"
 }
 
-# javascript DIR: exactly the packages that the lock file there pins, in .tools; none of
-# them gets to run a script.
+# javascript TO DIR: exactly the packages that the lock file in DIR pins; none of them
+# gets to run a script.
 javascript() {
 	command -v npm >/dev/null || { echo "no npm on this machine" && return 1; }
-	rm -rf .tools/js && mkdir .tools/js && cp "$1/package.json" "$1/package-lock.json" .tools/js &&
-		(cd .tools/js && npm ci --ignore-scripts --no-audit --no-fund)
+	rm -rf "$1" && mkdir "$1" && cp "$2/package.json" "$2/package-lock.json" "$1" &&
+		(cd "$1" && npm ci --ignore-scripts --no-audit --no-fund)
 }
 
 shellcheck() {
@@ -160,7 +160,9 @@ for word in "$@"; do
 		part minio "$minio_version" .tools/bin/minio minio
 		part pypi-aws "$(key interop/requirements.txt)" .tools/venv/bin/aws venv .tools/venv interop/requirements.txt
 		part pypi-setup "$(key interop/setup/requirements.txt)" .tools/venv-setup/bin/cfn-lint venv .tools/venv-setup interop/setup/requirements.txt
-		part npm-aws "$(key interop/js/package.json interop/js/package-lock.json)" .tools/js/node_modules/@aws-sdk javascript interop/js
+		part npm-aws "$(key interop/js/package.json interop/js/package-lock.json)" .tools/js/node_modules/@aws-sdk javascript .tools/js interop/js
+		part pypi-ingestion "$(key interop/ingestion/requirements.txt)" .tools/venv-ingestion/bin/python venv .tools/venv-ingestion interop/ingestion/requirements.txt
+		part npm-ingestion "$(key interop/ingestion/package.json interop/ingestion/package-lock.json)" .tools/js-ingestion/node_modules/@azure javascript .tools/js-ingestion interop/ingestion
 		part debian-aws-cli - "" from_apt 'test -x /usr/bin/aws' awscli
 		part debian-boto3 - "" from_apt '/usr/bin/python3 -c "import boto3"' python3-boto3
 		part debian-prometheus 1 .tools/debian/prometheus/usr/bin/prometheus unpacked .tools/debian/prometheus prometheus

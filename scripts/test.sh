@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs test suites: unit (the root module, with the race detector), examples (built
-# and run against the sandbox) and interop (real programs). What is missing is installed first; what could not be
+# and run against the sandbox), collector (its components, then its program) and interop
+# (real programs). What is missing is installed first; what could not be
 # installed is named at the end, and fails the run when CI is set.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -22,6 +23,12 @@ for word in "$@"; do
 	case $word in
 	unit) suite unit . -race -shuffle=on || status=1 ;;
 	examples) suite examples examples -count=1 || status=1 ;;
+	collector)
+		scripts/parts.sh collector || status=1
+		suite collector collector -count=1 || status=1
+		scripts/collector.sh build || status=1
+		KEYLESS_COLLECTOR=$root/bin/keyless-collector suite distribution collector/distribution -count=1 -timeout=40m || status=1
+		;;
 	slow) # what the suites after it are to run as well
 		scripts/parts.sh slow || status=1
 		mkdir -p out/artifacts
