@@ -71,3 +71,17 @@ func FuzzLogstash(f *testing.F) {
 		sound(t, result, err)
 	})
 }
+
+func FuzzCollector(f *testing.F) {
+	seed(f, "")
+	f.Fuzz(func(t *testing.T, file []byte) {
+		result, err := Collector(file)
+		if err != nil {
+			sound(t, result, err)
+			return
+		}
+		if _, err := parse(result.Config); err != nil {
+			t.Errorf("%v in\n%s", err, result.Config)
+		}
+	})
+}

@@ -22,11 +22,12 @@ type setting struct {
 	value
 }
 
-// value is a text, or, if inner is set, an array, a hash or a codec, whose content is of
-// no interest here.
+// value is a text, or, if inner is set, an array, a hash or a codec. Only the texts of an
+// array are of interest here.
 type value struct {
 	text  string
 	inner bool
+	items []string
 }
 
 // maxNesting is far more than any pipeline has.
@@ -240,8 +241,7 @@ func (p *pipeline) value(depth int) value {
 		p.settings(depth + 1)
 		return value{inner: true}
 	case t.is("["):
-		p.array(depth + 1)
-		return value{inner: true}
+		return value{inner: true, items: p.array(depth + 1)}
 	case t.kind == quoted:
 		return value{text: t.text}
 	case t.kind == word:
@@ -256,18 +256,21 @@ func (p *pipeline) value(depth int) value {
 	return value{}
 }
 
-func (p *pipeline) array(depth int) {
+func (p *pipeline) array(depth int) (texts []string) {
 	for p.deeper(depth) {
 		if p.skip(); strings.HasPrefix(p.rest, "]") {
 			p.take(1)
-			return
+			return texts
 		}
 		if strings.HasPrefix(p.rest, ",") {
 			p.take(1)
 			continue
 		}
-		p.value(depth)
+		if v := p.value(depth); !v.inner {
+			texts = append(texts, v.text)
+		}
 	}
+	return nil
 }
 
 // variable matches what Logstash takes from its environment or keystore: ${NAME}, or

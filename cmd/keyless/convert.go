@@ -12,8 +12,11 @@ import (
 	"github.com/keyless-id/keyless/profile"
 )
 
-// toProxy is the one thing that other tools' configurations become.
-const toProxy = "proxy"
+// What other tools' configurations become.
+const (
+	toProxy     = "proxy"
+	toCollector = "collector"
+)
 
 // maxConverted is how much of stdin is read at most; convert takes less, and says so.
 const maxConverted = 4 << 20
@@ -27,26 +30,35 @@ func newConvert(p *program) *cobra.Command {
 			"the remote_write of Prometheus with azuread or sigv4, or the outputs to Microsoft Sentinel\n" +
 			"of a Logstash pipeline. Which it is shows in the file; - is stdin. The tool sends to keyless\n" +
 			"from then on, and keyless adds the credential.\n\n" +
+			"With --to collector it is the configuration of keyless-collector, for logs to Azure Monitor:\n" +
+			"of Logstash, Fluent Bit, Vector or rsyslog. The Collector keeps them on disk until Azure\n" +
+			"has taken them.\n\n" +
 			"The configuration goes to stdout. What to write into the other tool's file instead goes to\n" +
 			"stderr, with everything that cannot be carried over. Secrets are not copied: a note\n" +
 			"says where to put them.",
-		Example: "  keyless convert /etc/prometheus/prometheus.yml --to proxy > keyless.yaml",
-		Args:    cobra.ExactArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return p.convert(args[0], to) },
+		Example: "  keyless convert /etc/prometheus/prometheus.yml --to proxy > keyless.yaml\n" +
+			"  keyless convert /etc/logstash/conf.d/sentinel.conf --to collector > collector.yaml",
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return p.convert(args[0], to) },
 	}
-	cmd.Flags().StringVar(&to, "to", toProxy, "`what` it becomes: proxy, for routes of keyless serve")
+	cmd.Flags().StringVar(&to, "to", toProxy, "`what` it becomes: proxy, for routes of keyless serve, or collector")
 	return cmd
 }
 
 func (p *program) convert(name, to string) error {
-	if to != toProxy {
-		return usageError{fmt.Errorf("--to %s: want %s", to, toProxy)}
+	turn := convert.File
+	switch to {
+	case toProxy:
+	case toCollector:
+		turn = convert.Collector
+	default:
+		return usageError{fmt.Errorf("--to %s: want %s or %s", to, toProxy, toCollector)}
 	}
 	file, err := p.readConverted(name)
 	if err != nil {
 		return err
 	}
-	result, err := convert.File(file)
+	result, err := turn(file)
 	if err != nil {
 		return inFile(name, err)
 	}
