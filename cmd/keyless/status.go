@@ -17,7 +17,7 @@ import (
 func newStatus(p *program) *cobra.Command {
 	c := &choice{getenv: p.getenv}
 	var asJSON bool
-	var socket string
+	var socket, collector string
 	cmd := &cobra.Command{
 		Use:   "status [PROFILE]",
 		Short: "Say what is remembered of each profile, and how the last try went",
@@ -25,9 +25,14 @@ func newStatus(p *program) *cobra.Command {
 			"last failure of calls whose stderr an SDK has swallowed. Nobody is asked. The exit\n" +
 			"code is 1 if a profile cannot be used: its last try failed, and nothing that is still good\n" +
 			"is remembered. With --socket the daemon is asked what it keeps; then the exit code is 1 too\n" +
-			"if it has nothing to hand out yet, so that the command can be a probe.",
+			"if it has nothing to hand out yet, so that the command can be a probe.\n\n" +
+			"With --collector a keyless-collector is asked: what each exporter has sent, how full its\n" +
+			"queue is, and what it holds back and why; the exit code is 1 if it holds anything back.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if collector != "" {
+				return p.collectorStatus(cmd.Context(), collector, asJSON)
+			}
 			all, err := p.standings(cmd.Context(), c, socket, args)
 			if err != nil {
 				return err
@@ -37,6 +42,7 @@ func newStatus(p *program) *cobra.Command {
 	}
 	c.addConfig(cmd)
 	cmd.Flags().StringVar(&socket, "socket", p.getenv("KEYLESS_SOCKET"), "ask the daemon at this `path` instead; $KEYLESS_SOCKET if set")
+	cmd.Flags().StringVar(&collector, "collector", p.getenv("KEYLESS_COLLECTOR"), "ask the Collector whose metrics are at this `address` instead, usually 127.0.0.1:8888; $KEYLESS_COLLECTOR if set")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.ValidArgsFunction = c.complete
 	return cmd
