@@ -16,6 +16,10 @@ const maxLogs = 50 << 20
 // serveDCE is the Logs Ingestion API of a data collection endpoint ("Logs Ingestion
 // API in Azure Monitor").
 func (s *Sandbox) serveDCE(w http.ResponseWriter, r *http.Request) {
+	if signal := otlpOf(DCE, r); signal != nil {
+		s.serveOTLP(w, r, signal)
+		return
+	}
 	event := Event{Hop: DCE, Op: "ingest", Details: map[string]string{}}
 	refusal := s.ingest(r, event.Details)
 	s.conclude(w, monitorDialect(), event, http.StatusNoContent, refusal)

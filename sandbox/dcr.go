@@ -88,7 +88,7 @@ const maxColumns = 500
 
 func (l LogStream) check(name string) error {
 	switch {
-	case !strings.HasPrefix(name, "Custom-") && !strings.HasPrefix(name, "Microsoft-"):
+	case !strings.HasPrefix(name, "Custom-") && !strings.HasPrefix(strings.ToLower(name), "microsoft-"):
 		return errors.New("the name begins with neither Custom- nor Microsoft-")
 	case len(l.Columns) > maxColumns:
 		return fmt.Errorf("more than %d columns", maxColumns)
@@ -170,6 +170,7 @@ func isMonitorAudience(audience string) bool {
 func (g gate) checkVersion(r *http.Request) *telemetryError {
 	version := r.URL.Query().Get("api-version")
 	switch {
+	case len(g.versions) == 0:
 	case version == "":
 		return refuse(http.StatusBadRequest, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests.")
 	case !slices.Contains(g.versions, version):

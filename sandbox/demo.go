@@ -103,9 +103,33 @@ func demoRules() []DCR {
 	publishers := []Publisher{{ObjectID: DemoVMObjectID}, {ObjectID: DemoAppObjectID}}
 	columns := map[string]string{"TimeGenerated": "datetime", "Message": "string", "Level": "string", "Count": "long", "Seconds": "real", "Ok": "boolean", "Details": "dynamic"}
 	return []DCR{
-		{ImmutableID: DemoRuleID, Streams: map[string]LogStream{DemoStream: {Columns: columns}}, Publishers: publishers},
-		{ImmutableID: DemoMetricsRuleID, Streams: map[string]LogStream{MetricsStream: {}}, Publishers: publishers},
+		{ImmutableID: DemoRuleID, Streams: map[string]LogStream{
+			DemoStream: {Columns: columns}, "Microsoft-OTLP-Logs": {}, "Microsoft-OTLP-Traces": {},
+			"Microsoft-Syslog": {Columns: syslogColumns()}, "Microsoft-CommonSecurityLog": {Columns: securityColumns()},
+		}, Publishers: publishers},
+		{ImmutableID: DemoMetricsRuleID, Streams: map[string]LogStream{MetricsStream: {}, "microsoft-otelmetrics": {}}, Publishers: publishers},
 	}
+}
+
+// syslogColumns are those of the table Syslog that a sender fills ("Syslog", Azure Monitor
+// Logs reference).
+func syslogColumns() map[string]string {
+	return map[string]string{
+		"TimeGenerated": "datetime", "EventTime": "datetime", "Computer": "string", "Facility": "string", "HostName": "string", "HostIP": "string",
+		"ProcessID": "int", "ProcessName": "string", "SeverityLevel": "string", "SourceSystem": "string", "SyslogMessage": "string",
+	}
+}
+
+// securityColumns are the first of those of the table CommonSecurityLog.
+func securityColumns() map[string]string {
+	columns := map[string]string{"TimeGenerated": "datetime", "SourcePort": "int", "DestinationPort": "int"}
+	for _, name := range []string{
+		"DeviceVendor", "DeviceProduct", "DeviceVersion", "DeviceEventClassID", "Activity", "LogSeverity", "AdditionalExtensions", "Computer",
+		"DeviceAction", "SourceIP", "DestinationIP", "SourceUserName", "DestinationUserName", "Protocol", "Message", "RequestURL",
+	} {
+		columns[name] = "string"
+	}
+	return columns
 }
 
 func demoOrganization() Organization {

@@ -76,6 +76,7 @@ type Sandbox struct {
 	header   string // IDENTITY_HEADER and MSI_SECRET
 	network  network
 	rows     rowLedger
+	otlp     otlpLedger
 	samples  sampleLedger
 
 	mu     sync.Mutex

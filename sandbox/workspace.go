@@ -6,6 +6,10 @@ import "net/http"
 // self-managed Prometheus to Azure Monitor managed service for Prometheus"). That it
 // takes remote write 2.0 is unverified.
 func (s *Sandbox) serveWorkspace(w http.ResponseWriter, r *http.Request) {
+	if signal := otlpOf(Workspace, r); signal != nil {
+		s.serveOTLP(w, r, signal)
+		return
+	}
 	event := Event{Hop: Workspace, Op: "write", Details: map[string]string{}}
 	done, refusal := s.writeWorkspace(r, event.Details)
 	done.announce(w.Header())
