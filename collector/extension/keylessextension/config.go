@@ -78,12 +78,13 @@ type ServerConfig struct {
 var (
 	_ component.Config    = (*Config)(nil)
 	_ confmap.Unmarshaler = (*Config)(nil)
-	_ confmap.Unmarshaler = (*ServerConfig)(nil)
 	_ confmap.Validator   = (*Config)(nil)
 	_ confmap.Validator   = (*ServerConfig)(nil)
 )
 
-func createDefaultConfig() component.Config { return &Config{Mode: modeBearer} }
+func createDefaultConfig() component.Config {
+	return &Config{Mode: modeBearer, Server: configoptional.Default(ServerConfig{Leeway: time.Minute})}
+}
 
 // Unmarshal takes the extension's own keys, and reads all others as a profile.
 func (c *Config) Unmarshal(conf *confmap.Conf) error {
@@ -202,12 +203,6 @@ func checkHosts(hosts []string) error {
 		}
 	}
 	return nil
-}
-
-// Unmarshal brings the defaults, which a block that may be left out has nowhere else.
-func (s *ServerConfig) Unmarshal(conf *confmap.Conf) error {
-	s.Leeway = time.Minute
-	return conf.Unmarshal(s)
 }
 
 // maxLeeway is more than any clock should need: what has expired should stay so.
