@@ -93,7 +93,8 @@ func (v *verifier) verify(ctx context.Context, raw string) (*caller, error) {
 // whySignature tells keys that could not be had from a signature that is wrong, of which
 // go-oidc's words are the only trace. Keys that came a moment ago are all that there are.
 func whySignature(err error) error {
-	if strings.Contains(err.Error(), "fetching keys") && !errors.Is(err, errSoon) {
+	text := err.Error()
+	if strings.Contains(text, "fetching keys") && !strings.Contains(text, errSoon.Error()) {
 		return &keysError{err}
 	}
 	return err
@@ -231,8 +232,8 @@ type pause struct {
 }
 
 var (
-	errSoon = errors.New("asked a moment ago")
-	errDown = errors.New("asked a moment ago, in vain")
+	errSoon = errors.New("the keys are fresh")
+	errDown = errors.New("asked a moment ago in vain")
 )
 
 // RoundTrip implements [http.RoundTripper].
