@@ -100,6 +100,7 @@ func (e *keylessExtension) GetGRPCClientOptions(context.Context) ([]grpc.DialOpt
 	return []grpc.DialOption{grpc.WithChainUnaryInterceptor(e.again)}, nil
 }
 
+//nolint:revive // the arguments are gRPC's
 func (e *keylessExtension) again(ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
 	used, _ := e.tokens.Latest()
 	err := invoke(ctx, method, request, reply, connection, options...)
