@@ -157,6 +157,15 @@ func (b *batch) begin(limit int) {
 	b.work = pieces(all, limit, framed)
 }
 
+// recut makes what is left no larger than limit.
+func (b *batch) recut(limit int) {
+	var work [][]prompb.TimeSeries
+	for _, piece := range b.work {
+		work = append(work, pieces(piece, limit, framed)...)
+	}
+	b.work = work
+}
+
 // gather merges series with the same labels; the same sample of two scrapes is one.
 func gather(all []prompb.TimeSeries) []prompb.TimeSeries {
 	at := make(map[string]int, len(all))

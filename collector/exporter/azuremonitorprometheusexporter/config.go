@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,8 +61,9 @@ type DeadLetter struct {
 }
 
 var (
-	_ component.Config  = (*Config)(nil)
-	_ confmap.Validator = (*Config)(nil)
+	_ component.Config    = (*Config)(nil)
+	_ confmap.Unmarshaler = (*Config)(nil)
+	_ confmap.Validator   = (*Config)(nil)
 )
 
 const (
@@ -107,6 +110,32 @@ func defaultBackOff() configretry.BackOffConfig {
 	backOff.InitialInterval = time.Second
 	backOff.MaxElapsedTime = 0
 	return backOff
+}
+
+// Unmarshal refuses unknown keys, which a client's configuration among the fields would let
+// pass.
+func (c *Config) Unmarshal(conf *confmap.Conf) error {
+	if err := conf.Unmarshal(c); err != nil {
+		return err
+	}
+	known := slices.Concat(keysOf(reflect.TypeFor[Config]()), keysOf(reflect.TypeFor[confighttp.ClientConfig]()))
+	for key := range conf.ToStringMap() {
+		if !slices.Contains(known, key) {
+			return fmt.Errorf("%q is no key of this exporter", key)
+		}
+	}
+	return nil
+}
+
+func keysOf(t reflect.Type) []string {
+	var keys []string
+	for _, field := range reflect.VisibleFields(t) {
+		key, _, _ := strings.Cut(field.Tag.Get("mapstructure"), ",")
+		if key != "" {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // Validate looks at nothing but the configuration.

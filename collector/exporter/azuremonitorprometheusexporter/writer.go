@@ -154,6 +154,7 @@ func (w *writer) next(ctx context.Context, b *batch) error {
 	b.refused++
 	if halves := bisect(piece); halves != nil && (verdict.kind == tooLarge || b.refused <= maxRefused) {
 		b.work = append(halves, b.work[1:]...)
+		b.recut(int(w.limit.Load()))
 		return nil
 	}
 	w.drop(ctx, b, piece, verdict)
@@ -190,9 +191,13 @@ func unique(all []prompb.MetricMetadata) []prompb.MetricMetadata {
 	return kept
 }
 
+// learnable is how many times smaller than configured requests become for ever after a 413:
+// one sample that nothing can hold must not make all requests tiny.
+const learnable = 64
+
 // shrink learns from a 413 how large requests may be.
 func (w *writer) shrink(refused int) {
-	if smaller := int64(max(refused/2, minMaxBatch)); smaller < w.limit.Load() {
+	if smaller := int64(max(refused/2, w.cfg.MaxBatchSizeBytes/learnable)); smaller < w.limit.Load() {
 		w.limit.Store(smaller)
 		w.logger.Info("the receiver takes smaller requests only", zap.Int64("max_batch_size_bytes", smaller))
 	}
