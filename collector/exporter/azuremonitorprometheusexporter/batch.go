@@ -191,7 +191,9 @@ func gather(all []prompb.TimeSeries) []prompb.TimeSeries {
 
 func order(s *prompb.TimeSeries) {
 	s.Samples = slices.Clone(s.Samples)
-	slices.SortStableFunc(s.Samples, func(a, b prompb.Sample) int { return cmp.Compare(a.Timestamp, b.Timestamp) })
+	slices.SortFunc(s.Samples, func(a, b prompb.Sample) int {
+		return cmp.Or(cmp.Compare(a.Timestamp, b.Timestamp), cmp.Compare(math.Float64bits(a.Value), math.Float64bits(b.Value)))
+	})
 	s.Samples = slices.CompactFunc(s.Samples, sameSample)
 	s.Histograms = slices.Clone(s.Histograms)
 	slices.SortStableFunc(s.Histograms, func(a, b prompb.Histogram) int { return cmp.Compare(a.Timestamp, b.Timestamp) })

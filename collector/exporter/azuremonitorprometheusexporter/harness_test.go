@@ -65,6 +65,7 @@ func start(t *testing.T, cfg *Config, at host) (exporter.Metrics, *observer.Obse
 	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
 	set := exportertest.NewNopSettings(metadata.Type)
+	set.ID = component.NewID(metadata.Type) // by which the queue on disk is found again
 	set.Logger = zap.New(core)
 	e, err := NewFactory().CreateMetrics(t.Context(), set, cfg)
 	if err != nil {
@@ -73,8 +74,20 @@ func start(t *testing.T, cfg *Config, at host) (exporter.Metrics, *observer.Obse
 	if err := e.Start(t.Context(), at); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = e.Shutdown(context.Background()) })
-	return e, logs
+	r := &running{Metrics: e}
+	t.Cleanup(func() { _ = r.Shutdown(context.Background()) })
+	return r, logs
+}
+
+// running can be shut down by a test, and then by its end.
+type running struct {
+	exporter.Metrics
+	once sync.Once
+}
+
+func (r *running) Shutdown(ctx context.Context) (err error) {
+	r.once.Do(func() { err = r.Metrics.Shutdown(ctx) })
+	return err
 }
 
 // eventually waits for what the exporter does behind the caller's back.

@@ -154,7 +154,9 @@ func (w *writer) next(ctx context.Context, b *batch) error {
 	b.refused++
 	if halves := bisect(piece); halves != nil && (verdict.kind == tooLarge || b.refused <= maxRefused) {
 		b.work = append(halves, b.work[1:]...)
-		b.recut(int(w.limit.Load()))
+		if verdict.kind == tooLarge {
+			b.recut(int(w.limit.Load()))
+		}
 		return nil
 	}
 	w.drop(ctx, b, piece, verdict)

@@ -360,7 +360,7 @@ func stock(t *testing.T, address string) exporter.Metrics {
 	return e
 }
 
-// weather is one 429, and later an outage: 20 s, of which 50 ms are left of each second.
+// weather is one 429, and later an outage of 20 s, fifty times as fast.
 func weather() func(int, *prompb.WriteRequest) (int, string, http.Header) {
 	began := time.Now()
 	return func(n int, _ *prompb.WriteRequest) (int, string, http.Header) {
