@@ -88,8 +88,11 @@ func hintFor(status int) string {
 func reasonOf(message string) string {
 	text := strings.ReplaceAll(strings.ToLower(message), "-", " ")
 	for _, known := range []struct{ words, reason string }{
-		{"out of order", reasonOutOfOrder}, {"duplicate", reasonDuplicate},
-		{"too old", reasonTooOld}, {"out of bounds", reasonTooOld}, {"too far in the past", reasonTooOld},
+		{"out of order", reasonOutOfOrder},
+		{"duplicate", reasonDuplicate},
+		{"too old", reasonTooOld},
+		{"out of bounds", reasonTooOld},
+		{"too far in the past", reasonTooOld},
 	} {
 		if strings.Contains(text, known.words) {
 			return known.reason
@@ -136,7 +139,7 @@ func oneLine(text string) string {
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	value := h.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
-		return min(time.Duration(seconds)*time.Second, longest) //nolint:gosec // 32 bits fit
+		return min(time.Duration(seconds)*time.Second, longest)
 	}
 	at, err := http.ParseTime(value)
 	if err != nil {

@@ -40,7 +40,7 @@ func TestWhatBecomesOfARequest(t *testing.T) {
 		{500, retried, ""},
 		{503, retried, ""},
 	} {
-		v := judge(answerOf(row.status, `{"error":{"code":"Code","message":"words"}}`, ""), time.Now())
+		v := judge(answerOf(row.status, `{"error":{"code":"Code","message":"words"}}`, ""), time.Now()) //nolint:bodyclose // it is a string
 		if v.kind != row.kind || (v.hint == "") != (row.hint == "") || !strings.Contains(v.hint, row.hint) || (v.err == nil) != (row.kind == taken) {
 			t.Errorf("%d: %+v", row.status, v)
 		}
@@ -56,7 +56,7 @@ func TestRetryAfterIsSecondsOrADate(t *testing.T) {
 		"": 0, "0": 0, "7": 7 * time.Second, "86400": longest, "99999999999999999999": 0, "-1": 0, "soon": 0, "1.5": 0,
 		now.Add(90 * time.Second).Format(http.TimeFormat): 90 * time.Second, now.Add(-time.Hour).Format(http.TimeFormat): 0, now.Add(time.Hour).Format(http.TimeFormat): longest,
 	} {
-		if got := retryAfter(answerOf(429, "", value).Header, now); got != want {
+		if got := retryAfter(http.Header{"Retry-After": {value}}, now); got != want {
 			t.Errorf("%q: %s, want %s", value, got, want)
 		}
 	}
@@ -67,7 +67,7 @@ func FuzzJudge(f *testing.F) {
 	f.Add(503, "<html>", "7")
 	f.Add(429, `{"error":{"code":"x","message":"y"}}`, "Fri, 02 Jan 2026 03:05:35 GMT")
 	f.Fuzz(func(t *testing.T, status int, body, after string) {
-		v := judge(answerOf(status, body, after), time.Now())
+		v := judge(answerOf(status, body, after), time.Now()) //nolint:bodyclose // it is a string
 		if v.err == nil {
 			if v.kind != taken {
 				t.Errorf("%+v", v)

@@ -38,8 +38,14 @@ func once(t *testing.T, s *sandbox.Sandbox, metric string, n, scrapes int) {
 
 // faults are what both services do at times, and hold nothing back for long.
 var faults = []sandbox.Fault{
-	{Status: 429, RetryAfter: time.Second, Times: 1}, {Status: 503, Times: 2}, {Status: 500, Times: 1}, {Status: 408, Times: 1},
-	{Status: 403, Times: 3}, {Status: 401, Times: 3}, {Status: 404, Times: 2}, {Reset: true, Times: 1},
+	{Status: 429, RetryAfter: time.Second, Times: 1},
+	{Status: 503, Times: 2},
+	{Status: 500, Times: 1},
+	{Status: 408, Times: 1},
+	{Status: 403, Times: 3},
+	{Status: 401, Times: 3},
+	{Status: 404, Times: 2},
+	{Reset: true, Times: 1},
 }
 
 func throughThickAndThin(t *testing.T, s *sandbox.Sandbox, hop sandbox.Hop, e exporter.Metrics) {

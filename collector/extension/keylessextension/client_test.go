@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -236,6 +238,25 @@ func TestAnOAuthTokenIsTheProfiles(t *testing.T) {
 	token, err := source.Token(t.Context())
 	if err != nil || !token.Valid() || token.TokenType != "Bearer" {
 		t.Errorf("%v, %v", token.Valid(), err)
+	}
+}
+
+func TestTheProfileMayBeOneOfKeylesssOwnFile(t *testing.T) {
+	w, file := newWorld(t), filepath.Join(t.TempDir(), "keyless.yaml")
+	const text = "profiles:\n  logs: { source: { managed_identity: {} }, scope: \"https://monitor.azure.com/.default\" }\n  other: { source: { arc: {} }, audience: \"api://x\" }\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, logs := w.start(t, block{"config": file, "profile": "logs", "hosts": []any{"127.0.0.1"}})
+	if status, err := send(t, httpClient(t, e), newRow(t, w.logs())); err != nil || status != http.StatusNoContent {
+		t.Errorf("%d, %v", status, err)
+	}
+	if said := logs.FilterMessage("identity in use").All(); len(said) != 1 || said[0].ContextMap()["profile"] != "logs" {
+		t.Errorf("%+v", said)
+	}
+	e, _ = w.unstarted(t, block{"config": file, "profile": "logz"})
+	if err := e.Start(t.Context(), nil); err == nil || !strings.Contains(err.Error(), `did you mean "logs"?`) {
+		t.Error(err)
 	}
 }
 
