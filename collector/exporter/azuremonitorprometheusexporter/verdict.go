@@ -2,6 +2,7 @@ package azuremonitorprometheusexporter
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	keyless "github.com/keyless-id/keyless"
 )
 
 // kind is what becomes of a request.
@@ -79,6 +82,15 @@ func hintFor(status int) string {
 		return ""
 	}
 	return "is the address the one of remote write?"
+}
+
+// hintOf is what keyless says of an identity that cannot be had, or that must not go there.
+func hintOf(err error) string {
+	var e *keyless.Error
+	if !errors.As(err, &e) || e.Temporary {
+		return ""
+	}
+	return e.Hint
 }
 
 // reasonOf classifies the words of Prometheus ("out of order sample", "duplicate sample for

@@ -74,6 +74,8 @@ func (w *writer) start(ctx context.Context, host component.Host) (err error) {
 	if w.client, err = w.cfg.ClientConfig.ToClient(ctx, host.GetExtensions(), w.telemetry); err != nil {
 		return err
 	}
+	// A redirect would make another request of this one, which a sign-in page answers with 200.
+	w.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return w.letters.open(w.cfg.DeadLetter)
 }
 
@@ -235,26 +237,33 @@ func (w *writer) post(ctx context.Context, request *prompb.WriteRequest, samples
 	r.Header.Set("User-Agent", w.agent)
 	answer, err := w.client.Do(r)
 	if err != nil {
-		return verdict{kind: retried, err: err}
+		return w.held("send", verdict{kind: retried, err: err, hint: hintOf(err)})
 	}
 	defer func() { _ = answer.Body.Close() }()
-	v := judge(answer, time.Now())
-	w.notice(answer, v, samples)
+	v := w.held(answer.Status, judge(answer, time.Now()))
+	if v.kind == taken {
+		w.compare(answer.Header, samples)
+	}
 	return v
 }
 
-// notice tells people of what holds everything up, and of a receiver that does not keep what
-// it takes: one of remote write 2.0 alone answers this request with 2xx and writes nothing.
-func (w *writer) notice(answer *http.Response, v verdict, samples int) {
+// held tells people of what they must see to, while everything waits.
+func (w *writer) held(topic string, v verdict) verdict {
 	if v.hint != "" {
-		w.quiet.say(strconv.Itoa(answer.StatusCode), func(int) {
-			w.logger.Warn("the receiver refuses everything; nothing is dropped, and tried again", zap.Error(v.err), zap.String("hint", v.hint))
+		w.quiet.say(topic, func(int) {
+			w.logger.Warn("everything is held until this is seen to; nothing is dropped", zap.Error(v.err), zap.String("hint", v.hint))
 		})
 	}
-	written := strings.TrimSpace(answer.Header.Get("X-Prometheus-Remote-Write-Samples-Written"))
-	if n, err := strconv.Atoi(written); v.kind == taken && err == nil && n < samples {
+	return v
+}
+
+// compare notices a receiver that does not keep what it takes: one of remote write 2.0 alone
+// answers this request with 2xx and writes nothing.
+func (w *writer) compare(h http.Header, samples int) {
+	written, err := strconv.Atoi(strings.TrimSpace(h.Get("X-Prometheus-Remote-Write-Samples-Written")))
+	if err == nil && written < samples {
 		w.quiet.say("written", func(int) {
-			w.logger.Warn("the receiver says that it wrote fewer samples than it was sent", zap.Int("sent", samples), zap.Int("written", n))
+			w.logger.Warn("the receiver says that it wrote fewer samples than it was sent", zap.Int("sent", samples), zap.Int("written", written))
 		})
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/keyless-id/keyless/sandbox"
@@ -68,7 +69,7 @@ func TestAzureMonitorHasEverySampleOnce(t *testing.T) {
 	throughThickAndThin(t, s, sandbox.Workspace, e)
 	for _, status := range []string{"401", "403", "404"} {
 		if n := logs.Filter(func(l observer.LoggedEntry) bool {
-			return strings.Contains(l.Message, "nothing is dropped") && strings.Contains(fmt.Sprint(l.ContextMap()["error"]), status) && l.ContextMap()["hint"] != ""
+			return strings.Contains(l.Message, "nothing is dropped") && l.Level == zapcore.WarnLevel && strings.Contains(fmt.Sprint(l.ContextMap()["error"]), status) && l.ContextMap()["hint"] != ""
 		}).Len(); n != 1 {
 			t.Errorf("%s was said %d times, want once", status, n)
 		}
@@ -91,6 +92,34 @@ func TestWithoutAnIdentityNothingArrives(t *testing.T) {
 	eventually(t, "it is tried again", func() bool { return s.Requests(sandbox.Workspace) > 3 })
 	if n := s.Samples("g"); n != 0 {
 		t.Errorf("%d samples arrived", n)
+	}
+}
+
+func TestATokenThatMustNotGoThereHoldsEverything(t *testing.T) {
+	s := world(t, sandbox.Options{})
+	elsewhere := identity(t, block{"source": block{"managed_identity": nil}, "scope": "https://monitor.azure.com/.default", "hosts": []any{"other.example"}})
+	e, logs := start(t, authenticated(configured(t, azure(s), block{"dcr": sandbox.DemoMetricsRuleID})), elsewhere)
+	if err := e.ConsumeMetrics(t.Context(), gauges("g", 1, time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is said", func() bool { return logs.FilterMessageSnippet("everything is held").Len() == 1 })
+	if n := s.Requests(sandbox.Workspace); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+func TestARedirectIsNotFollowed(t *testing.T) {
+	followed := newReceiver(t, always(http.StatusOK, "sign in"))
+	r := newReceiver(t, func(int, *prompb.WriteRequest) (int, string, http.Header) {
+		return http.StatusFound, "", http.Header{"Location": {followed.URL}}
+	})
+	e, _ := start(t, configured(t, r.URL, nil), nil)
+	if err := e.ConsumeMetrics(t.Context(), gauges("g", 1, time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is tried again", func() bool { return r.asked() > 2 })
+	if n := followed.asked(); n != 0 {
+		t.Errorf("followed %d times", n)
 	}
 }
 

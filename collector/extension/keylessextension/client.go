@@ -71,19 +71,20 @@ func (e *keylessExtension) Token(ctx context.Context) (*oauth2.Token, error) {
 
 // Retrieve implements [aws.CredentialsProvider].
 func (e *keylessExtension) Retrieve(ctx context.Context) (aws.Credentials, error) {
-	provider, err := e.credentialsOf()
-	if err != nil {
-		return aws.Credentials{}, err
+	switch {
+	case e.tokens == nil:
+		return aws.Credentials{}, errNotStarted
+	case e.aws == nil:
+		return aws.Credentials{}, errNoRole
 	}
-	return provider.Retrieve(ctx)
+	return e.aws.Retrieve(ctx)
 }
 
 // GetCredentialsProvider is the provider with all that the SDK's cache asks of one. Without a
 // role it is the extension, which says so.
 func (e *keylessExtension) GetCredentialsProvider() aws.CredentialsProvider {
-	provider, err := e.credentialsOf()
-	if err != nil {
+	if e.aws == nil {
 		return e
 	}
-	return provider
+	return e.aws
 }

@@ -37,6 +37,7 @@ type keylessExtension struct {
 	tokens   *keyless.CachedSource
 	azure    *azsdk.Credential
 	provider *keyless.CachedProvider // nil: the profile names no role
+	aws      *awssdk.Provider        // the same, for AWS's SDK
 	hosts    []string
 }
 
@@ -47,7 +48,7 @@ func newExtension(cfg *Config, set extension.Settings, getenv func(string) strin
 	}
 	e := &keylessExtension{cfg: cfg, getenv: getenv, logger: set.Logger, telemetry: telemetry}
 	if server := cfg.Server.Get(); server != nil {
-		e.verifier = &verifier{config: *server}
+		e.verifier = newVerifier(*server)
 	}
 	return e, nil
 }
@@ -97,6 +98,7 @@ func (e *keylessExtension) use(selected *profile.Selected, built *profile.Built)
 	e.azure = azsdk.NewCredential(e.sources(selected))
 	if built.Exchanger != nil {
 		e.provider = keyless.CachedCredentials(e.countedCredentials(keyless.Federate(e.tokens, built.Exchanger)))
+		e.aws = awssdk.NewProvider(e.provider)
 	}
 	e.hosts = e.cfg.Hosts
 	if len(e.hosts) == 0 {
@@ -169,17 +171,6 @@ func usualHosts(mode, audience string) []string {
 		}
 	}
 	return nil
-}
-
-// credentialsOf is for the interfaces of AWS's SDK.
-func (e *keylessExtension) credentialsOf() (*awssdk.Provider, error) {
-	switch {
-	case e.tokens == nil:
-		return nil, errNotStarted
-	case e.provider == nil:
-		return nil, errNoRole
-	}
-	return awssdk.NewProvider(e.provider), nil
 }
 
 // hint appends what a person can do to an error that will stand in a log.

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,14 +64,15 @@ func TestWhoHasTheRightTokenIsLetIn(t *testing.T) {
 		change func(map[string]any)
 		how    sandbox.Minting
 	}{
-		"v1.0":                {w.whole(), nil, sandbox.Minting{}},
-		"v1.0 of the tenant":  {w.asServer(nil), nil, sandbox.Minting{}},
-		"v2.0 of the tenant":  {w.asServer(nil), func(c map[string]any) { maps.Copy(c, v2) }, sandbox.Minting{}},
-		"PSS":                 {w.whole(), nil, sandbox.Minting{Algorithm: "PS256"}},
-		"a list of audiences": {w.whole(), set("aud", []string{"api://other", sandbox.DemoAudience}), sandbox.Minting{}},
-		"its clock is late":   {w.whole(), set("exp", in(-30*time.Second)), sandbox.Minting{}},
-		"its clock is early":  {w.whole(), set("nbf", in(30*time.Second)), sandbox.Minting{}},
-		"no beginning":        {w.whole(), func(c map[string]any) { delete(c, "nbf") }, sandbox.Minting{}},
+		"v1.0":                 {w.whole(), nil, sandbox.Minting{}},
+		"a tenant in capitals": {w.asServer(block{"tenant": strings.ToUpper(sandbox.DemoTenantID)}), nil, sandbox.Minting{}},
+		"v1.0 of the tenant":   {w.asServer(nil), nil, sandbox.Minting{}},
+		"v2.0 of the tenant":   {w.asServer(nil), func(c map[string]any) { maps.Copy(c, v2) }, sandbox.Minting{}},
+		"PSS":                  {w.whole(), nil, sandbox.Minting{Algorithm: "PS256"}},
+		"a list of audiences":  {w.whole(), set("aud", []string{"api://other", sandbox.DemoAudience}), sandbox.Minting{}},
+		"its clock is late":    {w.whole(), set("exp", in(-30*time.Second)), sandbox.Minting{}},
+		"its clock is early":   {w.whole(), set("nbf", in(30*time.Second)), sandbox.Minting{}},
+		"no beginning":         {w.whole(), func(c map[string]any) { delete(c, "nbf") }, sandbox.Minting{}},
 	} {
 		e, _ := w.start(t, c.server)
 		for _, scheme := range []string{"Bearer ", "bearer "} {
@@ -244,6 +247,46 @@ func TestANewKeyIsFetchedOnce(t *testing.T) {
 		}
 		if n := s.Requests(sandbox.Keys) - before; n > 2 {
 			t.Errorf("the issuer was asked %d times in ten seconds", n)
+		}
+	})
+}
+
+// A discovery document is not obeyed when it leads to where somebody on the way could answer.
+func TestKeysAreNotFetchedInTheClear(t *testing.T) {
+	e, s := inBubble(t)
+	e.verifier.config.JWKSURL = "http://login.microsoftonline.com/common/discovery/keys"
+	if err := e.takes(t.Context(), mint(t, s, nil, sandbox.Minting{})); status.Code(err) != codes.Unavailable || s.Requests(sandbox.Keys) != 0 {
+		t.Errorf("%v, asked %d times", err, s.Requests(sandbox.Keys))
+	}
+}
+
+// hanging answers when the client gives up.
+type hanging struct{ asked atomic.Int32 }
+
+func (h *hanging) RoundTrip(r *http.Request) (*http.Response, error) {
+	h.asked.Add(1)
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// Callers do not queue up for an issuer that does not answer, each with a timeout of its own.
+func TestAnIssuerThatHangsHoldsUpNobodyForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, s := inBubble(t)
+		h := &hanging{}
+		e.verifier.client.Transport.(*patient).base = h
+		token, began := mint(t, s, nil, sandbox.Minting{}), time.Now()
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				if err := e.takes(t.Context(), token); status.Code(err) != codes.Unavailable {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if took := time.Since(began); took > keysTimeout+afterFailure || h.asked.Load() > 2 {
+			t.Errorf("%s, asked %d times", took, h.asked.Load())
 		}
 	})
 }

@@ -12,9 +12,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/keyless-id/keyless/transport"
 )
 
 // refusalError is why a token that the issuer signed does not let its holder in.
@@ -35,8 +38,12 @@ type verifier struct {
 	config ServerConfig
 	client *http.Client
 
-	mu    sync.Mutex
-	known *oidc.IDTokenVerifier // nil: the issuer has not been asked yet
+	turn  chan struct{} // held by whoever finds out where the keys are
+	known atomic.Pointer[oidc.IDTokenVerifier]
+}
+
+func newVerifier(config ServerConfig) *verifier {
+	return &verifier{config: config, turn: make(chan struct{}, 1)}
 }
 
 // The times to leave the issuer alone: tokens with keys that nobody knows cost their sender
@@ -50,8 +57,10 @@ const (
 
 // prepare makes the client, and asks nobody.
 func (v *verifier) prepare() error {
-	base := http.DefaultTransport.(*http.Transport).Clone()
-	base.DisableKeepAlives = true // the next request is hours away
+	base := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+		DisableKeepAlives: true, // the next request is hours away
+	}
 	if v.config.CAFile != "" {
 		pem, err := os.ReadFile(v.config.CAFile)
 		if err != nil {
@@ -109,24 +118,38 @@ func algorithms() []string {
 // issuer returns the verifier of signatures, and finds out where the keys are if that is not
 // known.
 func (v *verifier) issuer(ctx context.Context) (*oidc.IDTokenVerifier, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.known != nil {
-		return v.known, nil
+	if known := v.known.Load(); known != nil {
+		return known, nil
 	}
-	// The rest is checked here: a tenant has two issuers, and a leeway cannot be set there.
-	config := &oidc.Config{SupportedSigningAlgs: algorithms(), SkipClientIDCheck: true, SkipIssuerCheck: true, SkipExpiryCheck: true}
-	lasting := oidc.ClientContext(context.WithoutCancel(ctx), v.client)
-	if at := v.config.keysAt(); at != "" {
-		v.known = oidc.NewVerifier(v.config.Issuer, oidc.NewRemoteKeySet(lasting, at), config)
-		return v.known, nil
+	select {
+	case v.turn <- struct{}{}:
+		defer func() { <-v.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	provider, err := oidc.NewProvider(lasting, v.config.Issuer)
+	if known := v.known.Load(); known != nil { // somebody else was quicker
+		return known, nil
+	}
+	found, err := v.discover(oidc.ClientContext(context.WithoutCancel(ctx), v.client))
 	if err != nil {
 		return nil, err
 	}
-	v.known = provider.VerifierContext(lasting, config)
-	return v.known, nil
+	v.known.Store(found)
+	return found, nil
+}
+
+// discover leaves all but the signature to judge: a tenant has two issuers, and a leeway
+// cannot be set in go-oidc.
+func (v *verifier) discover(ctx context.Context) (*oidc.IDTokenVerifier, error) {
+	config := &oidc.Config{SupportedSigningAlgs: algorithms(), SkipClientIDCheck: true, SkipIssuerCheck: true, SkipExpiryCheck: true}
+	if at := v.config.keysAt(); at != "" {
+		return oidc.NewVerifier(v.config.Issuer, oidc.NewRemoteKeySet(ctx, at), config), nil
+	}
+	provider, err := oidc.NewProvider(ctx, v.config.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	return provider.VerifierContext(ctx, config), nil
 }
 
 // keysAt is where the keys are, unless the discovery document has to say so. Those of both
@@ -144,7 +167,8 @@ func (s *ServerConfig) issuers() []string {
 	if s.Issuer != "" {
 		return []string{s.Issuer}
 	}
-	return []string{"https://sts.windows.net/" + s.Tenant + "/", "https://login.microsoftonline.com/" + s.Tenant + "/v2.0"}
+	tenant := strings.ToLower(s.Tenant)
+	return []string{"https://sts.windows.net/" + tenant + "/", "https://login.microsoftonline.com/" + tenant + "/v2.0"}
 }
 
 // claims are those that count ("Access token claims reference", Microsoft Learn).
@@ -216,8 +240,8 @@ func (c claims) caller(token *oidc.IDToken) *caller {
 	return &caller{all}
 }
 
-// patient asks for the same address no more often than is polite, and reads no more of an
-// answer than is sensible.
+// patient asks for the same address no more often than is polite, over no connection on which
+// somebody else could answer, and reads no more of an answer than is sensible.
 type patient struct {
 	base http.RoundTripper
 
@@ -232,22 +256,26 @@ type pause struct {
 }
 
 var (
-	errSoon = errors.New("the keys are fresh")
-	errDown = errors.New("asked a moment ago in vain")
+	errSoon  = errors.New("the keys are fresh")
+	errDown  = errors.New("asked a moment ago in vain")
+	errPlain = errors.New("the address is not one of https")
 )
 
 // RoundTrip implements [http.RoundTripper].
 func (p *patient) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := p.admit(r.URL.String()); err != nil {
+	if !transport.Encrypted(r.URL) { // a discovery document may say so
+		return nil, errPlain
+	}
+	address := r.URL.String()
+	if err := p.admit(address); err != nil {
 		return nil, err
 	}
 	answer, err := p.base.RoundTrip(r)
-	if err != nil {
-		return nil, err
+	if err != nil || answer.StatusCode != http.StatusOK {
+		p.wait(address, pause{time.Now().Add(afterFailure), errDown})
+		return answer, err
 	}
-	if answer.StatusCode == http.StatusOK {
-		p.answered(r.URL.String())
-	}
+	p.wait(address, pause{time.Now().Add(afterKeys), errSoon})
 	answer.Body = struct {
 		io.Reader
 		io.Closer
@@ -255,7 +283,7 @@ func (p *patient) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// admit takes the request for a failure until its answer is here.
+// admit lets one request at a time go to an address.
 func (p *patient) admit(address string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -263,12 +291,12 @@ func (p *patient) admit(address string) error {
 	if next := p.next[address]; now.Before(next.end) {
 		return next.reason
 	}
-	p.next[address] = pause{now.Add(afterFailure), errDown}
+	p.next[address] = pause{now.Add(keysTimeout), errDown}
 	return nil
 }
 
-func (p *patient) answered(address string) {
+func (p *patient) wait(address string, next pause) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.next[address] = pause{time.Now().Add(afterKeys), errSoon}
+	p.next[address] = next
 }
