@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,16 +111,18 @@ func TestATokenThatMustNotGoThereHoldsEverything(t *testing.T) {
 }
 
 func TestARedirectIsNotFollowed(t *testing.T) {
-	followed := newReceiver(t, always(http.StatusOK, "sign in"))
+	var followed atomic.Int32
+	signIn := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
+	defer signIn.Close()
 	r := newReceiver(t, func(int, *prompb.WriteRequest) (int, string, http.Header) {
-		return http.StatusFound, "", http.Header{"Location": {followed.URL}}
+		return http.StatusFound, "", http.Header{"Location": {signIn.URL}}
 	})
 	e, _ := start(t, configured(t, r.URL, nil), nil)
 	if err := e.ConsumeMetrics(t.Context(), gauges("g", 1, time.Now())); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "it is tried again", func() bool { return r.asked() > 2 })
-	if n := followed.asked(); n != 0 {
+	if n := followed.Load(); n != 0 {
 		t.Errorf("followed %d times", n)
 	}
 }
