@@ -47,6 +47,10 @@ require (
 require (
 	github.com/go-jose/go-jose/v4 v4.1.4 // indirect
 	github.com/gofrs/flock v0.13.1 // indirect
+	go.opentelemetry.io/collector v0.160.0 // indirect
+	go.opentelemetry.io/collector/exporter/otlpexporter v0.160.0 // indirect
+	go.opentelemetry.io/collector/internal/sharedcomponent v0.160.0 // indirect
+	go.opentelemetry.io/collector/receiver/otlpreceiver v0.160.0 // indirect
 	golang.org/x/sync v0.23.0 // indirect
 	software.sslmate.com/src/go-pkcs12 v0.7.4 // indirect
 )

@@ -20,10 +20,18 @@ func (s *Selected) fail(path, hint, format string, args ...any) error {
 	return &Error{File: s.Path, Line: line, Path: yamltree.Join(s.prefix(), path), Message: fmt.Sprintf(format, args...), Hint: hint}
 }
 
-// validate checks what the types cannot say. What a far side's own rules forbid is
-// checked where the far side is spoken to.
+// validate checks what the types cannot say, and that the files to trust are there. What a
+// far side's own rules forbid is checked where the far side is spoken to.
 func (s *Selected) validate() error {
-	for _, rule := range []func() error{s.oneForm, s.oneSource, s.target, s.role, s.application, s.proof, s.certificates} {
+	if err := s.shape(); err != nil {
+		return err
+	}
+	return s.certificates()
+}
+
+// shape is validate without a look at any file.
+func (s *Selected) shape() error {
+	for _, rule := range []func() error{s.oneForm, s.oneSource, s.target, s.role, s.application, s.proof} {
 		if err := rule(); err != nil {
 			return err
 		}
