@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the gates need into .tools, each part once:
 #
-#   scripts/parts.sh gotestsum | linters | interop | collector-tools | slow | bench
+#   scripts/parts.sh gotestsum | linters | interop | collector | collector-tools | slow | bench
 #
 # A part that cannot be installed is written to .tools/missing as "part: reason".
 # With CI set that fails; elsewhere the tests that need the part are skipped.
@@ -147,6 +147,8 @@ playwright() {
 	(cd -P .tools/page && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --ignore-scripts --no-audit --no-fund)
 }
 
+debian_prometheus() { part debian-prometheus 1 .tools/debian/prometheus/usr/bin/prometheus unpacked .tools/debian/prometheus prometheus; }
+
 pinned=$(go env GOVERSION):$(key tools/go.mod tools/go.sum)
 
 for word in "$@"; do
@@ -165,12 +167,13 @@ for word in "$@"; do
 		part npm-ingestion "$(key interop/ingestion/package.json interop/ingestion/package-lock.json)" .tools/js-ingestion/node_modules/@azure javascript .tools/js-ingestion interop/ingestion
 		part debian-aws-cli - "" from_apt 'test -x /usr/bin/aws' awscli
 		part debian-boto3 - "" from_apt '/usr/bin/python3 -c "import boto3"' python3-boto3
-		part debian-prometheus 1 .tools/debian/prometheus/usr/bin/prometheus unpacked .tools/debian/prometheus prometheus
+		debian_prometheus
 		part debian-syslog-ng 2 .tools/debian/syslog-ng/usr/sbin/syslog-ng \
 			with_libraries .tools/debian/syslog-ng syslog-ng-core syslog-ng-mod-http
 		part jq - "" from_apt 'command -v jq' jq
 		part curl - "" from_apt 'command -v curl' curl
 		;;
+	collector) debian_prometheus ;;
 	collector-tools)
 		part mdatagen "$(go env GOVERSION):$(key collector/tools/go.mod)" .tools/bin/mdatagen go_tool go.opentelemetry.io/collector/cmd/mdatagen collector/tools
 		part builder "$(go env GOVERSION):$(key collector/tools/go.mod)" .tools/bin/builder go_tool go.opentelemetry.io/collector/cmd/builder collector/tools

@@ -6,8 +6,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -56,12 +58,7 @@ func send(t *testing.T, network, address, text string) {
 }
 
 func TestSyslogAndCEFReachTheirTables(t *testing.T) {
-	tokens := t.TempDir()
-	s := newSandbox(t, sandbox.Options{ArcTokenDir: tokens})
-	arc, err := s.HostEnv(sandbox.HostArc, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := newSandbox(t, sandbox.Options{})
 	syslog, cef := freePort(t), freePort(t)
 	ports := write(t, filepath.Join(t.TempDir(), "ports.yaml"), fmt.Sprintf(`
 receivers:
@@ -70,18 +67,30 @@ receivers:
   tcp_log/cef: {listen_address: "127.0.0.1:%[2]d"}
   udp_log/cef: {listen_address: "127.0.0.1:%[2]d"}
 `, syslog, cef))
-	identity := fmt.Sprintf("source: {arc: {token_dir: %q}}", tokens)
-	c := newCollector(t, append(azure(s), arc...), published("syslog-cef-sentinel-arc.yaml"), ports,
-		over(t, identity, s, "azure_logs_ingestion/syslog", "azure_logs_ingestion/cef"))
+	// Where the keys of the agent are is not for a configuration to say, so here it is a VM;
+	// interop has Arc's own identity.
+	text, err := os.ReadFile(published("syslog-cef-sentinel-arc.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := write(t, filepath.Join(t.TempDir(), "syslog.yaml"), strings.Replace(string(text), "source: { arc: {} }", "", 1))
+	c := newCollector(t, azure(s), config, ports, onVM(t, s, "azure_logs_ingestion/syslog", "azure_logs_ingestion/cef"))
 	c.start()
 	now := time.Now().UTC()
 	send(t, "tcp", fmt.Sprintf("127.0.0.1:%d", syslog), "<38>1 "+now.Format(time.RFC3339)+" web-1 sshd 4711 - - Accepted publickey\n")
 	send(t, "udp", fmt.Sprintf("127.0.0.1:%d", syslog), "<34>"+now.Format(time.Stamp)+" web-2 su: root on /dev/pts/8")
 	send(t, "tcp", fmt.Sprintf("127.0.0.1:%d", cef), "CEF:0|Contoso|Wall|1.0|100|worm stopped|10|src=10.0.0.1 dst=2.1.2.2 spt=1232 dpt=443 act=drop proto=TCP msg=a b\n")
-	await(t, 20*time.Second, "three rows", func() bool {
-		return s.RowCount("Microsoft-Syslog") == 2 && s.RowCount("Microsoft-CommonSecurityLog") == 1
+	byLogger(t, syslog, "sent by logger")
+	await(t, 20*time.Second, "four rows", func() bool {
+		return s.RowCount("Microsoft-Syslog") == 3 && s.RowCount("Microsoft-CommonSecurityLog") == 1
 	})
 	for _, row := range s.Rows("Microsoft-Syslog") {
+		if row["ProcessName"] == "tagged" {
+			if row["SyslogMessage"] != "sent by logger" || row["SeverityLevel"] != "warning" || row["Facility"] != "local3" {
+				t.Errorf("by logger: %v", row)
+			}
+			continue
+		}
 		want := map[string]string{"HostName": "web-1", "Facility": "auth", "SeverityLevel": "info", "ProcessName": "sshd", "ProcessID": "4711", "SyslogMessage": "Accepted publickey"}
 		if row["HostName"] == "web-2" {
 			want = map[string]string{"HostName": "web-2", "Facility": "auth", "SeverityLevel": "crit", "ProcessName": "su", "SyslogMessage": "root on /dev/pts/8"}
@@ -102,6 +111,19 @@ receivers:
 		}
 	}
 	c.stop()
+}
+
+// byLogger sends a message with the program that Debian has for that.
+func byLogger(t *testing.T, port int, message string) {
+	t.Helper()
+	logger, err := exec.LookPath("logger")
+	if err != nil {
+		missing(t, "logger", err.Error())
+	}
+	command := commandWith(nil, logger, "--server", "127.0.0.1", "--port", strconv.Itoa(port), "--tcp", "--rfc5424", "--tag", "tagged", "--priority", "local3.warning", message)
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 }
 
 func post(t *testing.T, url, body string) {

@@ -74,7 +74,9 @@ func write(t *testing.T, path, text string) string {
 // newSandbox plays the clouds on sockets of its own.
 func newSandbox(t *testing.T, o sandbox.Options) *sandbox.Sandbox {
 	t.Helper()
-	s, err := sandbox.New(sandbox.Demo(), o)
+	world := sandbox.Demo()
+	world.Host.RoleARN = sandbox.DemoHostARN // it is a machine in AWS as well
+	s, err := sandbox.New(world, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,15 +89,27 @@ func newSandbox(t *testing.T, o sandbox.Options) *sandbox.Sandbox {
 
 func host(address string) string { return address[strings.Index(address, "://")+3:] }
 
+// port counts through those that the system gives to nobody by itself, so that no test takes
+// what another was promised.
+var port = struct {
+	sync.Mutex
+	next int
+}{next: 20_000 + os.Getpid()%10_000}
+
 // freePort is one that nobody listens on.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	port.Lock()
+	defer port.Unlock()
+	for range 1000 {
+		port.next++
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port.next)); err == nil {
+			_ = l.Close()
+			return port.next
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // buffer is what a program says, while it says it.
@@ -240,11 +254,8 @@ func over(t *testing.T, identity string, s *sandbox.Sandbox, exporters ...string
 	text := fmt.Sprintf("extensions:\n  keyless:\n    %s\n    hosts: [%q, %q]\nexporters:\n", identity, host(s.URL(sandbox.DCE)), host(s.URL(sandbox.Workspace)))
 	for _, exporter := range exporters {
 		text += "  " + exporter + ":\n    retry_on_failure: {initial_interval: 50ms, max_interval: 500ms}\n"
-		if strings.HasPrefix(exporter, "azure_") {
-			text += "    allow_endpoint: true\n"
-		}
 		if strings.HasPrefix(exporter, "azure_logs") {
-			text += "    sending_queue: {batch: {flush_timeout: 200ms}}\n"
+			text += "    allow_endpoint: true\n    sending_queue: {batch: {flush_timeout: 200ms}}\n"
 		}
 	}
 	return write(t, filepath.Join(t.TempDir(), "over.yaml"), text)

@@ -11,7 +11,6 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 )
@@ -21,15 +20,6 @@ func commandWith(env []string, program string, args ...string) *exec.Cmd {
 	command := exec.Command(program, args...)
 	command.Env = append([]string{"PATH=/usr/bin:/bin:/usr/sbin:/sbin"}, env...)
 	return command
-}
-
-func containsAny(text string, all ...string) bool {
-	for _, one := range all {
-		if strings.Contains(text, one) {
-			return true
-		}
-	}
-	return false
 }
 
 // selfSigned is a certificate for this machine, and its key.
