@@ -46,6 +46,8 @@ require (
 require (
 	github.com/go-jose/go-jose/v4 v4.1.4 // indirect
 	github.com/gofrs/flock v0.13.1 // indirect
+	github.com/twmb/franz-go/pkg/kadm v1.18.0 // indirect
+	github.com/twmb/franz-go/plugin/kzap v1.1.2 // indirect
 	golang.org/x/sync v0.23.0 // indirect
 	software.sslmate.com/src/go-pkcs12 v0.7.4 // indirect
 )
