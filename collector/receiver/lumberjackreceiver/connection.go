@@ -243,7 +243,7 @@ func (c *connection) keepAlive(done <-chan error, cancel func()) error {
 		case <-ticker.C:
 			if err := c.write(acknowledgement(0)); err != nil {
 				cancel()
-				<-done
+				_ = <-done // the pipeline is done with it, too
 				return err
 			}
 		}

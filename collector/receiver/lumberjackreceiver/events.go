@@ -157,8 +157,8 @@ func setNumber(to pcommon.Value, number json.Number) {
 		to.SetInt(whole)
 		return
 	}
-	if real, err := number.Float64(); err == nil {
-		to.SetDouble(real)
+	if float, err := number.Float64(); err == nil {
+		to.SetDouble(float)
 		return
 	}
 	to.SetStr(number.String()) // 1e999 is JSON, too

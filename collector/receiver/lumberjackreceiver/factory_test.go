@@ -4,7 +4,6 @@ import (
 	"net"
 	"testing"
 
-	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/config/configoptional"
@@ -15,24 +14,24 @@ import (
 
 func TestAnAddressThatIsTakenFailsTheStart(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	must(t, err)
 	defer taken.Close()
 	config := createDefaultConfig().(*Config)
 	config.Endpoint = taken.Addr().String()
-	require.ErrorContains(t, startOnce(t, config), "address already in use")
+	wantError(t, startOnce(t, config), "address already in use")
 }
 
 func TestACertificateThatIsNotThereFailsTheStart(t *testing.T) {
 	config := createDefaultConfig().(*Config)
 	config.TLS = configoptional.Some(configtls.ServerConfig{Config: configtls.Config{CertFile: "absent.pem", KeyFile: "absent.key"}})
-	require.ErrorContains(t, startOnce(t, config), "absent.pem")
+	wantError(t, startOnce(t, config), "absent.pem")
 }
 
 func startOnce(t *testing.T, config component.Config) error {
 	t.Helper()
 	set := receivertest.NewNopSettings(NewFactory().Type())
 	logs, err := NewFactory().CreateLogs(t.Context(), set, config, consumertest.NewNop())
-	require.NoError(t, err)
-	defer func() { require.NoError(t, logs.Shutdown(t.Context())) }()
+	must(t, err)
+	defer func() { must(t, logs.Shutdown(t.Context())) }()
 	return logs.Start(t.Context(), componenttest.NewNopHost())
 }
