@@ -243,8 +243,7 @@ func (c *connection) keepAlive(done <-chan error, cancel func()) error {
 		case <-ticker.C:
 			if err := c.write(acknowledgement(0)); err != nil {
 				cancel()
-				_ = <-done // the pipeline is done with it, too
-				return err
+				return errors.Join(err, <-done) // not before the pipeline has let go of it
 			}
 		}
 	}

@@ -8,6 +8,8 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/keyless-id/keyless/collector/internal/jsonvalue"
 )
 
 // eventOverhead is about what a record costs beside the text of its event.
@@ -38,8 +40,8 @@ func (b Body) record(to plog.LogRecord, event []byte, now time.Time) bool {
 		to.Body().SetStr(text(event))
 		return true
 	}
-	fields, err := decode(event)
-	if err != nil || fields == nil { // null is no error
+	fields, err := jsonvalue.Object(event)
+	if err != nil {
 		to.Body().SetStr(text(event))
 		return false
 	}
@@ -61,7 +63,7 @@ func (b Body) fields(to plog.LogRecord, fields map[string]any) {
 		to.SetTimestamp(timestampOf(fields["@timestamp"]))
 	}
 	if b == BodyMap {
-		setMap(to.Body().SetEmptyMap(), fields)
+		jsonvalue.SetMap(to.Body().SetEmptyMap(), fields)
 		return
 	}
 	if message, ok := fields["message"].(string); ok {
@@ -70,7 +72,7 @@ func (b Body) fields(to plog.LogRecord, fields map[string]any) {
 	}
 	delete(fields, "@timestamp")
 	delete(fields, "@metadata")
-	setMap(to.Attributes(), fields)
+	jsonvalue.SetMap(to.Attributes(), fields)
 }
 
 func describe(to pcommon.Map, m metadataFields) {
@@ -108,15 +110,6 @@ func peek(event []byte) known {
 	}
 }
 
-// decode keeps numbers as they are written: a float64 would lose digits of long integers.
-func decode(event []byte) (map[string]any, error) {
-	decoder := json.NewDecoder(bytes.NewReader(event))
-	decoder.UseNumber()
-	var fields map[string]any
-	err := decoder.Decode(&fields)
-	return fields, err
-}
-
 func timestampOf(field any) pcommon.Timestamp {
 	written, _ := field.(string)
 	at, err := time.Parse(time.RFC3339Nano, written)
@@ -124,42 +117,4 @@ func timestampOf(field any) pcommon.Timestamp {
 		return 0
 	}
 	return pcommon.NewTimestampFromTime(at)
-}
-
-func setMap(to pcommon.Map, fields map[string]any) {
-	to.EnsureCapacity(to.Len() + len(fields))
-	for name, value := range fields {
-		setValue(to.PutEmpty(name), value)
-	}
-}
-
-func setValue(to pcommon.Value, value any) {
-	switch value := value.(type) {
-	case string:
-		to.SetStr(value)
-	case bool:
-		to.SetBool(value)
-	case json.Number:
-		setNumber(to, value)
-	case map[string]any:
-		setMap(to.SetEmptyMap(), value)
-	case []any:
-		all := to.SetEmptySlice()
-		all.EnsureCapacity(len(value))
-		for _, element := range value {
-			setValue(all.AppendEmpty(), element)
-		}
-	}
-}
-
-func setNumber(to pcommon.Value, number json.Number) {
-	if whole, err := number.Int64(); err == nil {
-		to.SetInt(whole)
-		return
-	}
-	if float, err := number.Float64(); err == nil {
-		to.SetDouble(float)
-		return
-	}
-	to.SetStr(number.String()) // 1e999 is JSON, too
 }
