@@ -3,7 +3,10 @@ package kafkareceiver
 import (
 	"context"
 	"errors"
+	"net"
+	"strconv"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/collector/component"
@@ -61,6 +64,7 @@ func (g *group) Start(ctx context.Context, host component.Host) error {
 	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	options = append(options,
 		kgo.ConsumeTopics(g.topics...),
+		kgo.WithHooks(dialed{g.logger}),
 		kgo.OnPartitionsAssigned(func(_ context.Context, client *kgo.Client, assigned map[string][]int32) {
 			g.assigned(reading, client, assigned)
 		}),
@@ -73,6 +77,7 @@ func (g *group) Start(ctx context.Context, host component.Host) error {
 		return err
 	}
 	g.client, g.cancel = client, cancel
+	g.polling.Go(func() { g.reach(reading, client) })
 	g.polling.Go(func() { g.poll(reading, client) })
 	return nil
 }
@@ -114,6 +119,33 @@ func (g *group) poll(ctx context.Context, client *kgo.Client) {
 		fetched.EachError(g.failed)
 		fetched.EachPartition(func(from kgo.FetchTopicPartition) { g.hand(ctx, from) })
 		client.AllowRebalance()
+	}
+}
+
+// reach says why nothing comes from the beginning. The library tries for ever, in silence: a
+// wrong password would look like a topic without records.
+func (g *group) reach(ctx context.Context, client *kgo.Client) {
+	for ctx.Err() == nil {
+		ping, cancel := context.WithTimeout(ctx, g.config.ErrorBackOff.MaxInterval)
+		err := client.Ping(ping)
+		if err != nil {
+			g.failed("", -1, err)
+			<-ping.Done()
+		}
+		cancel()
+		if err == nil {
+			return
+		}
+	}
+}
+
+// dialed says which broker cannot be reached.
+type dialed struct{ logger *zap.Logger }
+
+// OnBrokerConnect is called by the library.
+func (d dialed) OnBrokerConnect(broker kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		d.logger.Warn("Kafka: cannot connect", zap.String("broker", net.JoinHostPort(broker.Host, strconv.Itoa(int(broker.Port)))), zap.Error(err))
 	}
 }
 
