@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the gates need into .tools, each part once:
 #
-#   scripts/parts.sh gotestsum | linters | interop | slow | bench
+#   scripts/parts.sh gotestsum | linters | interop | slow | kafka | bench
 #
 # A part that cannot be installed is written to .tools/missing as "part: reason".
 # With CI set that fails; elsewhere the tests that need the part are skipped.
@@ -147,6 +147,19 @@ playwright() {
 	(cd -P .tools/page && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --ignore-scripts --no-audit --no-fund)
 }
 
+# kafka: the broker and what it needs, exactly the files whose digests are pinned.
+kafka() {
+	command -v mvn >/dev/null || apt_install maven || return
+	rm -rf .tools/kafka
+	mvn -B -q -ntp -Dstyle.color=never -f interop/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$root/.tools/kafka" || return
+	(cd .tools/kafka && sha256sum ./*.jar) | diff - interop/kafka/SHA256SUMS
+}
+
+kafka_parts() {
+	part java - "" from_apt 'command -v java' openjdk-17-jre-headless
+	part kafka "$(key interop/kafka/pom.xml interop/kafka/SHA256SUMS)" .tools/kafka kafka
+}
+
 pinned=$(go env GOVERSION):$(key tools/go.mod tools/go.sum)
 
 for word in "$@"; do
@@ -170,7 +183,9 @@ for word in "$@"; do
 		part curl - "" from_apt 'command -v curl' curl
 		;;
 	bench) part nginx - "" from_apt 'command -v nginx || test -x /usr/sbin/nginx' nginx-light ;;
+	kafka) kafka_parts ;;
 	slow)
+		kafka_parts
 		part debian-azure-cli - "" from_apt 'test -x /usr/bin/az' azure-cli
 		part debian-chromium - "" from_apt 'test -x /usr/bin/chromium' chromium
 		part nodejs - "" from_apt 'command -v node && command -v npm' nodejs npm
