@@ -1,0 +1,260 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	lumber "github.com/elastic/go-lumber/client/v2"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/keyless-id/keyless/sandbox"
+)
+
+const (
+	linesInAll  = 12000 // that are written to a file
+	eventsInAll = 3000  // that come from a Beat
+)
+
+// collector is the program to test, which has all of these parts.
+func collector(t *testing.T) string {
+	t.Helper()
+	program := os.Getenv("KEYLESS_COLLECTOR")
+	if program == "" {
+		missing(t, "the collector", "KEYLESS_COLLECTOR does not say where it is")
+	}
+	parts, err := exec.Command(program, "components").Output()
+	must(t, err)
+	for _, part := range []string{"file_log", "lumberjack", "kafka", "azure_logs_ingestion", "file_storage", "keyless"} {
+		if !strings.Contains(string(parts), "name: "+part+"\n") {
+			missing(t, "the collector's "+part, program+" is an older one")
+		}
+	}
+	return program
+}
+
+// tiers are an edge, a broker and two gateways before the Logs Ingestion API.
+type tiers struct {
+	*sandbox.Sandbox
+	program string
+	dir     string
+	env     []string
+
+	broker   *broker
+	edge     *process
+	gateways [2]*process
+	log      string // the file that the edge reads
+	beats    string // the address for Beats
+}
+
+func startTiers(t *testing.T) *tiers {
+	t.Helper()
+	s := &tiers{program: collector(t), broker: startBroker(t), dir: t.TempDir(), beats: freeAddress(t)}
+	var err error
+	s.Sandbox, err = sandbox.New(sandbox.Demo(), sandbox.Options{})
+	must(t, err)
+	must(t, s.Listen("127.0.0.1:0"))
+	t.Cleanup(func() { _ = s.Close() })
+	host, err := s.HostEnv(sandbox.HostVM, t.TempDir())
+	must(t, err)
+	s.env = slices.Concat([]string{"PATH=/usr/bin:/bin", "HOME=" + s.dir}, s.Env(), host)
+	s.log = write(t, filepath.Join(s.dir, "app.log"), "")
+	s.topic(t)
+	s.edge = s.collector(t, "edge", s.edgeConfig())
+	for i := range s.gateways {
+		s.gateways[i] = s.collector(t, fmt.Sprintf("gateway-%d", i), s.gatewayConfig(i))
+	}
+	return s
+}
+
+// topic makes the one that the edge writes to; nothing in a production makes topics by the way.
+func (s *tiers) topic(t *testing.T) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.broker.address))
+	must(t, err)
+	defer client.Close()
+	eventually(t, 60*time.Second, "the broker makes a topic", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_, err := kadm.NewClient(client).CreateTopic(ctx, 6, 1, map[string]*string{"min.insync.replicas": kadm.StringPtr("1")}, "otlp_logs")
+		return err == nil
+	})
+}
+
+func (s *tiers) collector(t *testing.T, name, config string) *process {
+	t.Helper()
+	path := write(t, filepath.Join(s.dir, name+".yaml"), config)
+	return (&process{name: name, program: s.program, args: []string{"--config", path}, env: s.env, dir: s.dir}).supervised(t)
+}
+
+func (s *tiers) edgeConfig() string {
+	return fmt.Sprintf(`
+extensions:
+  file_storage: { directory: %[1]s/edge, create_directory: true }
+receivers:
+  file_log: { include: [ %[2]s ], start_at: beginning, storage: file_storage, poll_interval: 50ms }
+  lumberjack: { endpoint: %[3]q, body: message }
+exporters:
+  kafka:
+    brokers: [ %[4]q ]
+    timeout: 5s
+    producer: { required_acks: all, compression: zstd, allow_auto_topic_creation: false }
+    retry_on_failure: { initial_interval: 100ms, max_interval: 1s, max_elapsed_time: 0 }
+    sending_queue: { storage: file_storage, block_on_overflow: true }
+service:
+  extensions: [ file_storage ]
+  telemetry: { metrics: { level: none } }
+  pipelines:
+    logs: { receivers: [ file_log, lumberjack ], exporters: [ kafka ] }
+`, s.dir, s.log, s.beats, s.broker.address)
+}
+
+func (s *tiers) gatewayConfig(i int) string {
+	return fmt.Sprintf(`
+extensions:
+  file_storage: { directory: %[1]s/gateway-%[2]d, create_directory: true }
+  keyless: { source: { managed_identity: {} }, scope: "https://monitor.azure.com/.default", hosts: [ %[3]q ] }
+receivers:
+  kafka:
+    brokers: [ %[4]q ]
+    group_id: gateways
+    group_instance_id: gateway-%[2]d
+    session_timeout: 6s
+    error_backoff: { initial_interval: 100ms, max_interval: 1s }
+exporters:
+  azure_logs_ingestion:
+    endpoint: %[5]q
+    allow_endpoint: true
+    auth: { authenticator: keyless }
+    dcr: %[6]s
+    stream: %[7]s
+    body: { column: Message }
+    retry_on_failure: { initial_interval: 100ms, max_interval: 1s, max_elapsed_time: 0 }
+    sending_queue: { storage: file_storage, block_on_overflow: true }
+service:
+  extensions: [ file_storage, keyless ]
+  telemetry: { metrics: { level: none } }
+  pipelines:
+    logs: { receivers: [ kafka ], exporters: [ azure_logs_ingestion ] }
+`, s.dir, i, strings.TrimPrefix(s.URL(sandbox.DCE), "http://"), s.broker.address, s.URL(sandbox.DCE), sandbox.DemoRuleID, sandbox.DemoStream)
+}
+
+// arrived is how often each message is in the ledger of the Logs Ingestion API.
+func (s *tiers) arrived() map[string]int {
+	times := make(map[string]int)
+	for _, row := range s.Rows(sandbox.DemoStream) {
+		times[fmt.Sprint(row["Message"])]++
+	}
+	return times
+}
+
+// writeLines adds lines to the file, a thousand a second.
+func (s *tiers) writeLines(t *testing.T, written *atomic.Int64) {
+	t.Helper()
+	file, err := os.OpenFile(s.log, os.O_APPEND|os.O_WRONLY, 0)
+	must(t, err)
+	defer file.Close()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for n := 0; n < linesInAll; n += 20 {
+		var text strings.Builder
+		for i := n; i < n+20; i++ {
+			fmt.Fprintf(&text, "line %d\n", i)
+		}
+		if _, err := file.WriteString(text.String()); err != nil {
+			t.Error(err)
+			return
+		}
+		written.Store(int64(n + 20))
+		<-tick.C
+	}
+}
+
+// sendEvents is a Beat: what is not acknowledged it sends again, over another connection.
+func (s *tiers) sendEvents(ctx context.Context) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	var client *lumber.SyncClient
+	for n := 0; n < eventsInAll && ctx.Err() == nil; <-tick.C {
+		if client == nil {
+			var err error
+			if client, err = lumber.SyncDial(s.beats, lumber.Timeout(10*time.Second), lumber.CompressionLevel(3)); err != nil {
+				continue
+			}
+		}
+		events := make([]any, 25)
+		for i := range events {
+			events[i] = map[string]string{"message": fmt.Sprintf("event %d", n+i)}
+		}
+		if _, err := client.Send(events); err != nil {
+			_ = client.Close()
+			client = nil
+			continue
+		}
+		n += len(events)
+	}
+	if client != nil {
+		_ = client.Close()
+	}
+}
+
+// TestTwoTiersLoseNothingWhateverIsKilled kills each program once while rows flow, and reads
+// the ledger of who gets them.
+func TestTwoTiersLoseNothingWhateverIsKilled(t *testing.T) {
+	s := startTiers(t)
+	var written atomic.Int64
+	var senders sync.WaitGroup
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	senders.Go(func() { s.writeLines(t, &written) })
+	senders.Go(func() { s.sendEvents(ctx) })
+	for at, victim := range map[int64]*process{2000: s.edge, 5000: s.broker.process, 8000: s.gateways[0]} {
+		senders.Go(func() {
+			eventually(t, time.Minute, "it is its turn", func() bool { return written.Load() >= at })
+			victim.kill()
+			victim.start(t)
+		})
+	}
+	eventually(t, time.Minute, "another gateway is updated", func() bool { return written.Load() >= 10000 })
+	s.gateways[1].stop()
+	s.gateways[1].start(t)
+	senders.Wait()
+
+	want := make(map[string]int)
+	for i := range linesInAll {
+		want[fmt.Sprintf("line %d", i)] = 1
+	}
+	for i := range eventsInAll {
+		want[fmt.Sprintf("event %d", i)] = 1
+	}
+	eventually(t, 2*time.Minute, "every row is there", func() bool { return len(s.arrived()) >= len(want) })
+	arrived := s.arrived()
+	var lost, twice, strange int
+	for message := range want {
+		switch n := arrived[message]; {
+		case n == 0:
+			lost++
+		case n > 1:
+			twice++
+		}
+	}
+	for message := range maps.Keys(arrived) {
+		if want[message] == 0 {
+			strange++
+		}
+	}
+	t.Logf("%d rows, %d lost, %d more than once, %d deliveries", len(want), lost, twice, s.RowCount(sandbox.DemoStream))
+	if lost > 0 || strange > 0 {
+		t.Errorf("%d lost, %d that nobody wrote", lost, strange)
+	}
+}
