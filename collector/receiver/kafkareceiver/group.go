@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,6 +19,9 @@ import (
 
 	"github.com/keyless-id/keyless/collector/receiver/kafkareceiver/internal/metadata"
 )
+
+// leaveWithin is how long a broker has to hear that a member leaves.
+const leaveWithin = 5 * time.Second
 
 // group is a member of a consumer group. It reads what its partitions have and hands it to
 // them; each partition delivers and commits on its own.
@@ -32,6 +36,8 @@ type group struct {
 	client  *kgo.Client
 	cancel  context.CancelFunc
 	polling sync.WaitGroup
+
+	ailing atomic.Bool // the status says so
 
 	mu         sync.Mutex
 	partitions map[place]*partition
@@ -91,12 +97,19 @@ func (g *group) Shutdown(ctx context.Context) error {
 	g.cancel()
 	g.polling.Wait()
 	g.client.AllowRebalance()
-	err := g.client.LeaveGroupContext(ctx)
+	g.leave(ctx)
 	g.client.Close()
-	if errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) {
-		err = nil
+	return nil
+}
+
+// leave tells the group, so that it needs not wait for the session to end. Where no broker is
+// there to hear it, that is what happens.
+func (g *group) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, leaveWithin)
+	defer cancel()
+	if err := g.client.LeaveGroupContext(ctx); err != nil {
+		g.logger.Debug("Kafka: left without a word", zap.Error(err))
 	}
-	return err
 }
 
 // halt ends all partitions, at the latest when ctx does.
@@ -161,6 +174,7 @@ func (g *group) failed(topic string, number int32, err error) {
 	default:
 		g.logger.Warn("Kafka: cannot read", zap.String("topic", topic), zap.Int32("partition", number), zap.Error(err))
 	}
+	g.ailing.Store(true)
 	componentstatus.ReportStatus(g.host, componentstatus.NewRecoverableErrorEvent(err))
 }
 
@@ -168,6 +182,9 @@ func (g *group) failed(topic string, number int32, err error) {
 func (g *group) hand(ctx context.Context, from kgo.FetchTopicPartition) {
 	if len(from.Records) == 0 {
 		return
+	}
+	if g.ailing.Swap(false) {
+		componentstatus.ReportStatus(g.host, componentstatus.NewEvent(componentstatus.StatusOK))
 	}
 	g.mu.Lock()
 	p := g.partitions[place{from.Topic, from.Partition}]

@@ -2,9 +2,13 @@ package kafkareceiver
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +32,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+	"golang.org/x/oauth2"
 
 	"github.com/keyless-id/keyless/collector/receiver/kafkareceiver/internal/metadata"
 )
@@ -417,6 +422,79 @@ func TestAPasswordOpensABroker(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestABrokerIsSpokenToOverTLS(t *testing.T) {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	b := startBroker(t, 1, kfake.TLS(&tls.Config{Certificates: server.TLS.Certificates}))
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	var err error
+	b.writer, err = kgo.NewClient(kgo.SeedBrokers(b.ListenAddrs()...), kgo.DefaultProduceTopic(topic), kgo.DialTLSConfig(&tls.Config{RootCAs: pool}))
+	must(t, err)
+	defer b.writer.Close()
+	b.write(t, 0, 10)
+	var trusting, wary pipeline
+	b.join(t, &trusting, func(c *Config) {
+		c.TLS = configoptional.Some(configtls.ClientConfig{Config: configtls.Config{CAPem: configopaque.String(ca)}})
+	})
+	eventually(t, "the lines arrive", func() bool { return len(trusting.seen()) == 10 })
+	m := b.join(t, &wary, func(c *Config) {
+		c.GroupID = "others"
+		c.TLS = configoptional.Some(configtls.ClientConfig{})
+	})
+	eventually(t, "the log says so", func() bool { return strings.Contains(fmt.Sprint(m.log.All()), "cannot connect") })
+	if got := wary.seen(); len(got) != 0 {
+		t.Errorf("%d lines arrived from a broker that nobody vouches for", len(got))
+	}
+}
+
+func TestAMemberLeavesWithoutABroker(t *testing.T) {
+	b := startBroker(t, 1)
+	b.write(t, 0, 10)
+	var p pipeline
+	m := b.join(t, &p, nil)
+	b.wantCommitted(t, 10)
+	b.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	must(t, m.Shutdown(ctx))
+}
+
+// issuer is an extension that has tokens.
+type issuer struct {
+	component.StartFunc
+	component.ShutdownFunc
+	token string
+}
+
+func (i issuer) Token(context.Context) (*oauth2.Token, error) {
+	if i.token == "" {
+		return nil, errors.New("no identity")
+	}
+	return &oauth2.Token{AccessToken: i.token}, nil
+}
+
+// extensions is a host with one extension.
+type extensions map[component.ID]component.Component
+
+func (e extensions) GetExtensions() map[component.ID]component.Component { return e }
+
+func TestATokenOpensABroker(t *testing.T) {
+	id := component.MustNewID("keyless")
+	way := SASL{Mechanism: mechanismOAuthBearer, OAuthBearerTokenSource: &id}
+	for token, want := range map[string]string{"t0ken": "auth=Bearer t0ken", "": "no identity"} {
+		mechanism, err := way.mechanism(extensions{id: issuer{token: token}})
+		must(t, err)
+		_, first, err := mechanism.Authenticate(t.Context(), "broker:9093")
+		if got := fmt.Sprint(string(first), err); !strings.Contains(got, want) {
+			t.Errorf("got %q, want %s", got, want)
+		}
+	}
+	_, err := way.mechanism(extensions{id: struct{ component.Component }{}})
+	wantError(t, err, "extension keyless has no tokens")
 }
 
 func TestWhatTheClientCannotBeMadeOfFailsTheStart(t *testing.T) {

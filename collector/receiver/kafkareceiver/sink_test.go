@@ -54,13 +54,16 @@ func values(t *testing.T) (logs, metrics, traces map[Encoding][]byte) {
 		must(t, err)
 		return text
 	}
-	return map[Encoding][]byte{
-			EncodingOTLPProto: written((&plog.ProtoMarshaler{}).MarshalLogs(l)), EncodingOTLPJSON: written((&plog.JSONMarshaler{}).MarshalLogs(l)),
-		}, map[Encoding][]byte{
-			EncodingOTLPProto: written((&pmetric.ProtoMarshaler{}).MarshalMetrics(m)), EncodingOTLPJSON: written((&pmetric.JSONMarshaler{}).MarshalMetrics(m)),
-		}, map[Encoding][]byte{
-			EncodingOTLPProto: written((&ptrace.ProtoMarshaler{}).MarshalTraces(s)), EncodingOTLPJSON: written((&ptrace.JSONMarshaler{}).MarshalTraces(s)),
-		}
+	logs = map[Encoding][]byte{
+		EncodingOTLPProto: written((&plog.ProtoMarshaler{}).MarshalLogs(l)), EncodingOTLPJSON: written((&plog.JSONMarshaler{}).MarshalLogs(l)),
+	}
+	metrics = map[Encoding][]byte{
+		EncodingOTLPProto: written((&pmetric.ProtoMarshaler{}).MarshalMetrics(m)), EncodingOTLPJSON: written((&pmetric.JSONMarshaler{}).MarshalMetrics(m)),
+	}
+	traces = map[Encoding][]byte{
+		EncodingOTLPProto: written((&ptrace.ProtoMarshaler{}).MarshalTraces(s)), EncodingOTLPJSON: written((&ptrace.JSONMarshaler{}).MarshalTraces(s)),
+	}
+	return logs, metrics, traces
 }
 
 func TestRecordsAreHandedOnTogether(t *testing.T) {

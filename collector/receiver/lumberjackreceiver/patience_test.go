@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	lumber "github.com/elastic/go-lumber/client/v2"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 
@@ -68,6 +69,24 @@ func TestASenderHearsEveryThreeSecondsThatSomebodyIsAtWork(t *testing.T) {
 		must(t, sender.Close())
 		<-ended
 	})
+}
+
+func TestGoLumberWaitsAsLongAsItHearsSomething(t *testing.T) {
+	for keepalive, want := range map[time.Duration]int{3 * time.Second: 1, 7 * time.Second: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			sender, ended := serve(t, &pipeline{answer: func(int) error {
+				time.Sleep(time.Minute)
+				return nil
+			}}, func(c *Config) { c.Keepalive = keepalive })
+			client, err := lumber.NewSyncClientWithConn(sender, lumber.Timeout(5*time.Second), lumber.CompressionLevel(3))
+			must(t, err)
+			if n, err := client.Send(window(0, 1)); n != want {
+				t.Errorf("a sign of life every %v: %d acknowledged, %v, want %d", keepalive, n, err, want)
+			}
+			must(t, client.Close())
+			<-ended
+		})
+	}
 }
 
 func TestASenderIsHeldOffBeforeItSendsAgain(t *testing.T) {
