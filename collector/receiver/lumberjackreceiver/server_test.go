@@ -451,6 +451,11 @@ func TestAStopLetsThePipelineFinishWhatItHas(t *testing.T) {
 	<-entered
 	stopped := make(chan error)
 	go func() { stopped <- s.Shutdown(t.Context()) }()
+	eventually(t, "the receiver stops", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.stopping
+	})
 	if _, err := idle.Send(window(10, 1)); err == nil {
 		t.Error("a receiver that stops took another window")
 	}
