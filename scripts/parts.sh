@@ -149,10 +149,15 @@ playwright() {
 
 # kafka: the broker and what it needs, exactly the files whose digests are pinned.
 kafka() {
+	local sums=$root/interop/kafka/SHA256SUMS jars
 	command -v mvn >/dev/null || apt_install maven || return
 	rm -rf .tools/kafka
-	mvn -B -q -ntp -Dstyle.color=never -f interop/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$root/.tools/kafka" || return
-	(cd .tools/kafka && sha256sum ./*.jar) | diff - interop/kafka/SHA256SUMS
+	mvn -B -q -ntp -Dstyle.color=never -f interop/kafka/pom.xml dependency:copy-dependencies \
+		-DincludeScope=runtime -DoutputDirectory="$root/.tools/kafka" || return
+	jars=(.tools/kafka/*)
+	(cd .tools/kafka && sha256sum --strict --quiet --check "$sums") && ((${#jars[@]} == $(wc -l <"$sums"))) && return
+	rm -rf .tools/kafka
+	echo "what came is not what interop/kafka/SHA256SUMS says" && return 1
 }
 
 kafka_parts() {
