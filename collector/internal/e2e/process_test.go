@@ -122,8 +122,11 @@ type broker struct {
 	address string
 }
 
+// plaintext is a broker that asks nobody who he is.
+const plaintext = "listener.security.protocol.map=CONTROLLER:PLAINTEXT,CLIENTS:PLAINTEXT\n"
+
 // startBroker runs the broker that scripts/parts.sh installs.
-func startBroker(t *testing.T) *broker {
+func startBroker(t *testing.T, more string) *broker {
 	t.Helper()
 	jars, err := filepath.Abs(filepath.Join("..", "..", "..", ".tools", "kafka"))
 	must(t, err)
@@ -138,10 +141,10 @@ func startBroker(t *testing.T) *broker {
 	properties := write(t, filepath.Join(dir, "server.properties"), fmt.Sprintf(`process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@%[2]s
-listeners=PLAINTEXT://%[1]s,CONTROLLER://%[2]s
-advertised.listeners=PLAINTEXT://%[1]s
+listeners=CLIENTS://%[1]s,CONTROLLER://%[2]s
+advertised.listeners=CLIENTS://%[1]s
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+inter.broker.listener.name=CLIENTS
 log.dirs=%[3]s/data
 num.partitions=6
 auto.create.topics.enable=false
@@ -150,7 +153,7 @@ offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
-`, address, controller, dir))
+`, address, controller, dir)+more)
 	run := func(main string, more ...string) *process {
 		args := append([]string{"-Xmx384m", "-XX:+UseSerialGC", "-cp", filepath.Join(jars, "*"), main}, more...)
 		return &process{name: "kafka", program: java, args: args, env: []string{"PATH=/usr/bin:/bin"}, dir: dir}

@@ -65,7 +65,7 @@ const (
 
 func startTiers(t *testing.T, queue string) *tiers {
 	t.Helper()
-	s := &tiers{program: collector(t), broker: startBroker(t), dir: t.TempDir(), beats: freeAddress(t), queue: queue}
+	s := &tiers{program: collector(t), broker: startBroker(t, plaintext), dir: t.TempDir(), beats: freeAddress(t), queue: queue}
 	var err error
 	s.Sandbox, err = sandbox.New(sandbox.Demo(), sandbox.Options{})
 	must(t, err)

@@ -152,8 +152,8 @@ func (s *server) accept(ctx context.Context, host component.Host, secure *tls.Co
 }
 
 func temporary(err error) bool {
-	var net net.Error
-	return errors.As(err, &net) && net.Temporary() //nolint:staticcheck // no other word for EMFILE and ECONNABORTED
+	var fault net.Error
+	return errors.As(err, &fault) && fault.Temporary() //nolint:staticcheck // no other word for EMFILE and ECONNABORTED
 }
 
 func pause(ctx context.Context, d time.Duration) {
