@@ -54,18 +54,21 @@ type tiers struct {
 	gateways [2]*process
 	log      string // the file that the edge reads
 	beats    string // the address for Beats
-	queue    string // of the edge
+	queues   queues
 }
 
-// What an edge does with what the broker does not take.
+// queues are what an edge and a gateway do with what is not taken from them.
+type queues struct{ edge, gateway string }
+
 const (
 	onDisk   = "{ storage: file_storage, block_on_overflow: true }"
 	inMemory = "{ storage: null, block_on_overflow: true }"
+	none     = "{ enabled: false }"
 )
 
-func startTiers(t *testing.T, queue string) *tiers {
+func startTiers(t *testing.T, queues queues) *tiers {
 	t.Helper()
-	s := &tiers{program: collector(t), broker: startBroker(t, plaintext), dir: t.TempDir(), beats: freeAddress(t), queue: queue}
+	s := &tiers{program: collector(t), broker: startBroker(t, plaintext), dir: t.TempDir(), beats: freeAddress(t), queues: queues}
 	var err error
 	s.Sandbox, err = sandbox.New(sandbox.Demo(), sandbox.Options{})
 	must(t, err)
@@ -122,7 +125,7 @@ service:
   telemetry: { metrics: { level: none } }
   pipelines:
     logs: { receivers: [ file_log, lumberjack ], exporters: [ kafka ] }
-`, s.dir, s.log, s.beats, s.broker.address, s.queue)
+`, s.dir, s.log, s.beats, s.broker.address, s.queues.edge)
 }
 
 func (s *tiers) gatewayConfig(i int) string {
@@ -146,13 +149,13 @@ exporters:
     stream: %[7]s
     body: { column: Message }
     retry_on_failure: { initial_interval: 100ms, max_interval: 1s, max_elapsed_time: 0 }
-    sending_queue: { storage: file_storage, block_on_overflow: true }
+    sending_queue: %[8]s
 service:
   extensions: [ file_storage, keyless ]
   telemetry: { metrics: { level: none } }
   pipelines:
     logs: { receivers: [ kafka ], exporters: [ azure_logs_ingestion ] }
-`, s.dir, i, strings.TrimPrefix(s.URL(sandbox.DCE), "http://"), s.broker.address, s.URL(sandbox.DCE), sandbox.DemoRuleID, sandbox.DemoStream)
+`, s.dir, i, strings.TrimPrefix(s.URL(sandbox.DCE), "http://"), s.broker.address, s.URL(sandbox.DCE), sandbox.DemoRuleID, sandbox.DemoStream, s.queues.gateway)
 }
 
 // arrived is how often each message is in the ledger of the Logs Ingestion API.
@@ -214,10 +217,17 @@ func events(first, n int) []any {
 	return all
 }
 
-// TestTwoTiersLoseNothingWhateverIsKilled kills each program once while rows flow, and reads
-// the ledger of who gets them.
+// TestTwoTiersLoseNothingWhateverIsKilled reads the ledger of who gets the rows. Gateways
+// without a queue commit what was delivered; the others, what they have stored.
 func TestTwoTiersLoseNothingWhateverIsKilled(t *testing.T) {
-	s := startTiers(t, onDisk)
+	for name, queues := range map[string]queues{"gateways with queues": {onDisk, onDisk}, "gateways without": {onDisk, none}} {
+		t.Run(name, func(t *testing.T) { loseNothing(t, startTiers(t, queues)) })
+	}
+}
+
+// loseNothing kills each program once while rows flow.
+func loseNothing(t *testing.T, s *tiers) {
+	t.Helper()
 	var written atomic.Int64
 	var senders sync.WaitGroup
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -276,7 +286,7 @@ func TestAnEdgeKeepsWhatItHasAcknowledged(t *testing.T) {
 		kept  int
 	}{"on disk": {onDisk, 100}, "in memory": {inMemory, 0}} {
 		t.Run(name, func(t *testing.T) {
-			s := startTiers(t, c.queue)
+			s := startTiers(t, queues{c.queue, onDisk})
 			s.broker.kill()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
