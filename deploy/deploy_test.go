@@ -211,7 +211,7 @@ func TestTheNodeDaemonAndItsPodsFit(t *testing.T) {
 
 // Every container gives up what it does not need.
 func TestTheContainersAreConfined(t *testing.T) {
-	for _, path := range glob(t, "kubernetes/*.yaml") {
+	for _, path := range append(glob(t, "kubernetes/*.yaml"), glob(t, "kubernetes/collector/*.yaml")...) {
 		for kind, pod := range pods(t, path) {
 			for _, list := range []string{"initContainers", "containers"} {
 				all, _ := dig(pod, list).([]any)

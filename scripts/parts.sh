@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the gates need into .tools, each part once:
 #
-#   scripts/parts.sh gotestsum | linters | interop | collector | collector-tools | slow | bench
+#   scripts/parts.sh gotestsum | linters | interop | collector | collector-tools | slow | kafka | bench
 #
 # A part that cannot be installed is written to .tools/missing as "part: reason".
 # With CI set that fails; elsewhere the tests that need the part are skipped.
@@ -149,6 +149,24 @@ playwright() {
 
 debian_prometheus() { part debian-prometheus 1 .tools/debian/prometheus/usr/bin/prometheus unpacked .tools/debian/prometheus prometheus; }
 
+# kafka: the broker and what it needs, exactly the files whose digests are pinned.
+kafka() {
+	local sums=$root/interop/kafka/SHA256SUMS jars
+	command -v mvn >/dev/null || apt_install maven || return
+	rm -rf .tools/kafka
+	mvn -B -q -ntp -Dstyle.color=never -f interop/kafka/pom.xml dependency:copy-dependencies \
+		-DincludeScope=runtime -DoutputDirectory="$root/.tools/kafka" || return
+	jars=(.tools/kafka/*)
+	(cd .tools/kafka && sha256sum --strict --quiet --check "$sums") && ((${#jars[@]} == $(wc -l <"$sums"))) && return
+	rm -rf .tools/kafka
+	echo "what came is not what interop/kafka/SHA256SUMS says" && return 1
+}
+
+kafka_parts() {
+	part java - "" from_apt 'command -v java' openjdk-17-jre-headless
+	part kafka "$(key interop/kafka/pom.xml interop/kafka/SHA256SUMS)" .tools/kafka kafka
+}
+
 pinned=$(go env GOVERSION):$(key tools/go.mod tools/go.sum)
 
 for word in "$@"; do
@@ -179,7 +197,9 @@ for word in "$@"; do
 		part builder "$(go env GOVERSION):$(key collector/tools/go.mod)" .tools/bin/builder go_tool go.opentelemetry.io/collector/cmd/builder collector/tools
 		;;
 	bench) part nginx - "" from_apt 'command -v nginx || test -x /usr/sbin/nginx' nginx-light ;;
+	kafka) kafka_parts ;;
 	slow)
+		kafka_parts
 		part debian-azure-cli - "" from_apt 'test -x /usr/bin/az' azure-cli
 		part debian-chromium - "" from_apt 'test -x /usr/bin/chromium' chromium
 		part nodejs - "" from_apt 'command -v node && command -v npm' nodejs npm

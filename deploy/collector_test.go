@@ -1,0 +1,67 @@
+package deploy_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// tier is what the manifest of one says, by kind. Each is there once.
+func tier(t *testing.T, name string) map[string]map[string]any {
+	t.Helper()
+	path := filepath.Join("kubernetes", "collector", name+".yaml")
+	all := map[string]map[string]any{}
+	for _, document := range documents(t, path, read(t, path)) {
+		all[document["kind"].(string)] = document
+	}
+	return all
+}
+
+// mounted is the folder of a volume in the collector.
+func mounted(pod any, volume string) any {
+	return dig(pod, "containers", "collector", "volumeMounts", volume, "mountPath")
+}
+
+// What the objects of a tier say of each other must be so.
+func TestTheTiersOfCollectorsFit(t *testing.T) {
+	for name, kind := range map[string]string{"edge": "DaemonSet", "gateway": "StatefulSet"} {
+		all := tier(t, name)
+		pod := dig(all[kind], "spec", "template", "spec")
+		var config map[string]any
+		if err := yaml.Unmarshal([]byte(dig(all["ConfigMap"], "data", "collector.yaml").(string)), &config); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for what, c := range map[string]struct{ got, want any }{
+			"the pod's labels":         {dig(all[kind], "spec", "template", "metadata", "labels", "app"), dig(all[kind], "spec", "selector", "matchLabels", "app")},
+			"the network policy":       {dig(all["NetworkPolicy"], "spec", "podSelector", "matchLabels", "app"), name},
+			"the service account":      {dig(pod, "serviceAccountName"), dig(all["ServiceAccount"], "metadata", "name")},
+			"the configuration's map":  {dig(pod, "volumes", "config", "configMap", "name"), dig(all["ConfigMap"], "metadata", "name")},
+			"the configuration's path": {dig(pod, "containers", "collector", "args").([]any)[1], mounted(pod, "config").(string) + "/collector.yaml"},
+			"the queue's folder":       {dig(config, "extensions", "file_storage", "directory"), mounted(pod, "queue")},
+		} {
+			if c.got == nil || c.got != c.want {
+				t.Errorf("%s: %s: got %v, want %v", name, what, c.got, c.want)
+			}
+		}
+	}
+}
+
+// A gateway shows who it is by its service account, and keeps its name and its queue.
+func TestAGatewayKeepsItsIdentityAndItsQueue(t *testing.T) {
+	all := tier(t, "gateway")
+	set := all["StatefulSet"]
+	for what, c := range map[string]struct{ got, want any }{
+		"the webhook's label":   {dig(set, "spec", "template", "metadata", "labels", "azure.workload.identity/use"), "true"},
+		"the account's client":  {dig(all["ServiceAccount"], "metadata", "annotations", "azure.workload.identity/client-id"), "CLIENT_ID"},
+		"the service":           {dig(set, "spec", "serviceName"), dig(all["Service"], "metadata", "name")},
+		"the disruption budget": {dig(all["PodDisruptionBudget"], "spec", "selector", "matchLabels", "app"), dig(set, "spec", "selector", "matchLabels", "app")},
+		"its name":              {dig(set, "spec", "template", "spec", "containers", "collector", "env", "POD_NAME", "valueFrom", "fieldRef", "fieldPath"), "metadata.name"},
+		"its queue's volume":    {dig(set, "spec", "volumeClaimTemplates").([]any)[0].(map[string]any)["metadata"].(map[string]any)["name"], "queue"},
+		"what becomes of it":    {dig(set, "spec", "persistentVolumeClaimRetentionPolicy", "whenScaled"), "Retain"},
+	} {
+		if c.got == nil || c.got != c.want {
+			t.Errorf("%s: got %v, want %v", what, c.got, c.want)
+		}
+	}
+}
