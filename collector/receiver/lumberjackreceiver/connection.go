@@ -35,7 +35,8 @@ type connection struct {
 	frames *frames
 	buffer []byte // of the event that is being read
 
-	batch batch
+	batch  batch
+	passed uint32 // the sequence number up to which events of the window were passed on
 
 	mu      sync.Mutex
 	stopped bool
@@ -92,12 +93,13 @@ func (c *connection) window(ctx context.Context) error {
 	case head.count > c.server.config.MaxWindow:
 		return fmt.Errorf("%w: a window of %d events, max_window is %d", errSize, head.count, c.server.config.MaxWindow)
 	}
+	c.passed = 0
 	for range head.count {
 		if err := c.event(ctx); err != nil {
 			return err
 		}
 	}
-	if err := c.flush(ctx); err != nil {
+	if err := errors.Join(c.flush(ctx), c.conclude()); err != nil {
 		return err
 	}
 	c.server.telemetry.ReceiverLumberjackFrames.Add(ctx, c.frames.taken())
@@ -132,6 +134,8 @@ func (c *connection) event(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return noEnd(err)
+	case head.code == codeFields:
+		return c.fields(ctx, head)
 	case head.code != codeEvent:
 		return fmt.Errorf("%w: a window within a window", errProtocol)
 	}
@@ -142,6 +146,18 @@ func (c *connection) event(ctx context.Context) error {
 		return err
 	}
 	if c.buffer, err = c.frames.payload(c.buffer, head.size); err != nil {
+		return err
+	}
+	c.add(head.seq)
+	return nil
+}
+
+// fields reads an event of version 1, whose size shows only when it is there.
+func (c *connection) fields(ctx context.Context, head frame) (err error) {
+	if c.buffer, err = c.frames.fields(c.buffer, head.count); err != nil {
+		return err
+	}
+	if err := c.makeRoom(ctx, int64(len(c.buffer))+eventOverhead); err != nil {
 		return err
 	}
 	c.add(head.seq)
@@ -211,7 +227,25 @@ func (c *connection) flush(ctx context.Context) error {
 	default:
 		return c.holdOff(fmt.Errorf("%w: %w", errPipeline, err))
 	}
-	return c.write(acknowledgement(c.batch.last))
+	return c.acknowledge(c.batch.last)
+}
+
+// acknowledge says up to where events were passed on. A sender of version 1 takes any reply
+// for that of its whole window, so it gets none before.
+func (c *connection) acknowledge(seq uint32) error {
+	c.passed = seq
+	if c.frames.legacy {
+		return nil
+	}
+	return c.write(c.frames.acknowledgement(seq))
+}
+
+// conclude acknowledges the window of a sender of version 1.
+func (c *connection) conclude() error {
+	if !c.frames.legacy || c.passed == 0 {
+		return nil
+	}
+	return c.write(c.frames.acknowledgement(c.passed))
 }
 
 // deliver hands the batch to the pipeline, and keeps the sender waiting meanwhile.
@@ -241,7 +275,10 @@ func (c *connection) keepAlive(done <-chan error, cancel func()) error {
 		case err := <-done:
 			return err
 		case <-ticker.C:
-			if err := c.write(acknowledgement(0)); err != nil {
+			if c.frames.legacy {
+				continue
+			}
+			if err := c.write(c.frames.acknowledgement(0)); err != nil {
 				cancel()
 				return errors.Join(err, <-done) // not before the pipeline has let go of it
 			}

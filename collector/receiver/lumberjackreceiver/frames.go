@@ -15,22 +15,24 @@ import (
 // code, numbers in network order, a payload.
 const (
 	version         = '2'
+	legacyVersion   = '1' // of Logstash's output lumberjack to this day
 	codeWindow      = 'W' // how many events follow
 	codeEvent       = 'J' // sequence number, length, JSON
+	codeFields      = 'D' // sequence number, number of pairs, and of each: length, key, length, value; version 1
 	codeCompressed  = 'C' // length, frames in zlib's format
 	codeAcknowledge = 'A' // the last sequence number that needs not be sent again
 	tlsHandshake    = 0x16
 )
 
 var (
-	errProtocol = errors.New("not Lumberjack 2")
+	errProtocol = errors.New("not Lumberjack")
 	errSize     = errors.New("too large")
 )
 
 // frame is the beginning of one; the payload of an event follows it.
 type frame struct {
 	code  byte
-	count uint32 // of a window: events
+	count uint32 // of a window: events; of fields: pairs
 	seq   uint32 // of an event
 	size  uint32 // of an event: bytes
 }
@@ -45,6 +47,8 @@ type frames struct {
 	inner  *bufio.Reader // frames of the compressed frame that is being read, or nil
 	packed io.LimitedReader
 	zlib   io.ReadCloser
+	latest byte  // version of the frame that was read last
+	legacy bool  // the window is of version 1, which knows one acknowledgement: that of the whole
 	used   int64 // bytes since the last window, decompressed
 	read   int64 // frames since they were last taken
 }
@@ -72,9 +76,11 @@ func (f *frames) next() (frame, error) {
 			return frame{}, err
 		case code == codeEvent:
 			return f.event()
+		case code == codeFields && f.legacy:
+			return f.fieldsHead()
 		case code == codeWindow && f.inner == nil:
 			count, err := f.number()
-			f.used = 0
+			f.used, f.legacy = 0, f.latest == legacyVersion
 			return frame{code: codeWindow, count: count}, err
 		case code == codeCompressed && f.inner == nil:
 			if err := f.enter(); err != nil {
@@ -127,9 +133,10 @@ func (f *frames) code() (byte, error) {
 	if err != nil {
 		return 0, f.fault(err)
 	}
-	if first != version {
+	if first != version && first != legacyVersion {
 		return 0, notVersion(first)
 	}
+	f.latest = first
 	if err := f.full(code[:]); err != nil {
 		return 0, err
 	}
@@ -141,8 +148,6 @@ func notVersion(first byte) error {
 	switch first {
 	case tlsHandshake:
 		return fmt.Errorf("%w: the sender speaks TLS, set tls in the receiver or ssl.enabled: false there", errProtocol)
-	case '1':
-		return fmt.Errorf("%w: the sender speaks version 1, which has no JSON", errProtocol)
 	default:
 		return fmt.Errorf("%w: version %#x", errProtocol, first)
 	}
@@ -240,6 +245,10 @@ func noEnd(err error) error {
 }
 
 // acknowledgement is the reply up to a sequence number; 0 only says that somebody is at work.
-func acknowledgement(seq uint32) []byte {
-	return binary.BigEndian.AppendUint32([]byte{version, codeAcknowledge}, seq)
+func (f *frames) acknowledgement(seq uint32) []byte {
+	spoken := byte(version)
+	if f.legacy {
+		spoken = legacyVersion
+	}
+	return binary.BigEndian.AppendUint32([]byte{spoken, codeAcknowledge}, seq)
 }

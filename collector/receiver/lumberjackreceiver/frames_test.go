@@ -87,10 +87,10 @@ func TestWhatIsNotLumberjackIsSaidToBeSo(t *testing.T) {
 	for name, c := range map[string]struct{ stream, want string }{
 		"HTTP":                        {"GET / HTTP/1.1", "version 0x47"},
 		"TLS":                         {"\x16\x03\x01", "speaks TLS"},
-		"version 1":                   {"1W" + number(1), "version 1"},
+		"version 3":                   {"3W" + number(1), "version 0x33"},
 		"a frame of no kind":          {"2X" + number(1), "frame 'X'"},
 		"an acknowledgement":          {"2A" + number(1), "frame 'A'"},
-		"version 1's fields":          {"2D" + number(1), "frame 'D'"},
+		"fields in version 2":         {"2D" + number(1), "frame 'D'"},
 		"compressed twice":            {compressedFrame(compressedFrame(eventFrame(1, "a"))), "frame 'C'"},
 		"a window, compressed":        {compressedFrame(windowFrame(1)), "frame 'W'"},
 		"the number 0":                {windowFrame(1) + eventFrame(0, "a"), "number 0"},

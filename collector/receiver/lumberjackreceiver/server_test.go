@@ -278,7 +278,7 @@ func TestPartsOfAWindowAreAcknowledged(t *testing.T) {
 	}
 	_, err = io.WriteString(sender, text)
 	must(t, err)
-	if replies, _ := io.ReadAll(sender); string(replies) != string(acknowledgement(3))+string(acknowledgement(6)) {
+	if replies, _ := io.ReadAll(sender); string(replies) != "2A"+number(3)+"2A"+number(6) {
 		t.Fatalf("got %q, want 3 and 6 acknowledged and an end", replies)
 	}
 	exactlyOnce(t, p.seen(), 6)
