@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/oauth2"
 
+	"github.com/keyless-id/keyless/collector/internal/kafkaclient"
 	"github.com/keyless-id/keyless/collector/receiver/kafkareceiver"
 )
 
@@ -86,7 +87,7 @@ func read(t *testing.T, b *broker, tokens issuer, to *consumertest.LogsSink) *ob
 	config.Brokers, config.GroupID = []string{b.address}, "life "+tokens.life.String()
 	config.Logs = kafkareceiver.Topics{Topics: []string{"lines"}, Encoding: kafkareceiver.EncodingText}
 	config.TLS = configoptional.Some(configtls.ClientConfig{Insecure: true})
-	config.Auth.SASL = configoptional.Some(kafkareceiver.SASL{Mechanism: "OAUTHBEARER", OAuthBearerTokenSource: &id})
+	config.Auth.SASL = configoptional.Some(kafkaclient.SASL{Mechanism: "OAUTHBEARER", OAuthBearerTokenSource: &id})
 	must(t, config.Validate())
 	core, log := observer.New(zap.WarnLevel)
 	set := receivertest.NewNopSettings(factory.Type())

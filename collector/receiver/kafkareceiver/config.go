@@ -7,9 +7,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/config/configopaque"
-	"go.opentelemetry.io/collector/config/configoptional"
-	"go.opentelemetry.io/collector/config/configtls"
+
+	"github.com/keyless-id/keyless/collector/internal/kafkaclient"
 )
 
 // Encoding is how the value of a record is written.
@@ -39,19 +38,11 @@ const (
 	RefusalSkip Refusal = "skip"
 )
 
-// Mechanisms of SASL.
-const (
-	mechanismPlain       = "PLAIN"
-	mechanismScram256    = "SCRAM-SHA-256"
-	mechanismScram512    = "SCRAM-SHA-512"
-	mechanismOAuthBearer = "OAUTHBEARER"
-)
-
 // Config has the names of contrib's Kafka receiver where it has the same settings.
 type Config struct {
-	Brokers  []string `mapstructure:"brokers"`
-	ClientID string   `mapstructure:"client_id"`
-	GroupID  string   `mapstructure:"group_id"`
+	kafkaclient.Config `mapstructure:",squash"`
+
+	GroupID string `mapstructure:"group_id"`
 	// GroupInstanceID keeps the partitions of a member that starts anew within SessionTimeout.
 	GroupInstanceID string `mapstructure:"group_instance_id"`
 	// InitialOffset is where a group begins that has committed nothing: earliest or latest.
@@ -64,9 +55,6 @@ type Config struct {
 	MaxFetchSize          int32         `mapstructure:"max_fetch_size"`
 	MaxPartitionFetchSize int32         `mapstructure:"max_partition_fetch_size"`
 	MaxFetchWait          time.Duration `mapstructure:"max_fetch_wait"`
-
-	TLS  configoptional.Optional[configtls.ClientConfig] `mapstructure:"tls"`
-	Auth Auth                                            `mapstructure:"auth"`
 
 	Logs    Topics `mapstructure:"logs"`
 	Metrics Topics `mapstructure:"metrics"`
@@ -91,25 +79,10 @@ type BackOff struct {
 	MaxInterval     time.Duration `mapstructure:"max_interval"`
 }
 
-// Auth is how the receiver proves who it is.
-type Auth struct {
-	SASL configoptional.Optional[SASL] `mapstructure:"sasl"`
-}
-
-// SASL is one mechanism, with a password or a token.
-type SASL struct {
-	Mechanism string              `mapstructure:"mechanism"`
-	Username  string              `mapstructure:"username"`
-	Password  configopaque.String `mapstructure:"password"`
-	// OAuthBearerTokenSource is an extension that has tokens, such as keyless: no password at all.
-	OAuthBearerTokenSource *component.ID `mapstructure:"oauthbearer_token_source"`
-}
-
 func createDefaultConfig() component.Config {
 	return &Config{
-		Brokers:  []string{"localhost:9092"},
-		ClientID: "otel-collector",
-		GroupID:  "otel-collector",
+		Config:  kafkaclient.Default(),
+		GroupID: "otel-collector",
 		// Contrib begins at the latest: what was written before the first start is never read.
 		InitialOffset:         "earliest",
 		SessionTimeout:        45 * time.Second,
@@ -127,14 +100,11 @@ func createDefaultConfig() component.Config {
 
 // Validate reports what cannot work, all of it.
 func (c *Config) Validate() error {
-	return errors.Join(c.validateGroup(), c.validateSizes(), c.validateTopics(), c.validateRefusal(), c.validateAuth())
+	return errors.Join(c.validateGroup(), c.validateSizes(), c.validateTopics(), c.validateRefusal(), c.Config.Check())
 }
 
 func (c *Config) validateGroup() error {
 	var all []error
-	if len(c.Brokers) == 0 {
-		all = append(all, errors.New("brokers must be set"))
-	}
 	if c.GroupID == "" {
 		all = append(all, errors.New("group_id must be set"))
 	}
@@ -200,30 +170,6 @@ func (c *Config) validateRefusal() error {
 		if c.DeadLetterTopic != "" && slices.Contains(topics.Topics, c.DeadLetterTopic) {
 			return errors.New("dead_letter_topic must not be among the topics that are read")
 		}
-	}
-	return nil
-}
-
-func (c *Config) validateAuth() error {
-	if !c.Auth.SASL.HasValue() {
-		return nil
-	}
-	sasl := c.Auth.SASL.Get()
-	switch sasl.Mechanism {
-	case mechanismScram256, mechanismScram512, mechanismPlain:
-		if sasl.Username == "" || sasl.Password == "" {
-			return fmt.Errorf("auth::sasl: %s wants username and password", sasl.Mechanism)
-		}
-	case mechanismOAuthBearer:
-		if sasl.OAuthBearerTokenSource == nil {
-			return errors.New("auth::sasl: OAUTHBEARER wants oauthbearer_token_source, an extension")
-		}
-	default:
-		return fmt.Errorf("auth::sasl::mechanism must be %s, %s, %s or %s, not %q",
-			mechanismPlain, mechanismScram256, mechanismScram512, mechanismOAuthBearer, sasl.Mechanism)
-	}
-	if readable := sasl.Mechanism == mechanismPlain || sasl.Mechanism == mechanismOAuthBearer; readable && !c.TLS.HasValue() {
-		return fmt.Errorf("auth::sasl: %s shows its secret to whoever listens: set tls", sasl.Mechanism)
 	}
 	return nil
 }

@@ -13,6 +13,8 @@ import (
 	"go.opentelemetry.io/collector/config/configtls"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
+
+	"github.com/keyless-id/keyless/collector/internal/kafkaclient"
 )
 
 // load reads an entry of testdata/config.yaml over the defaults.
@@ -35,11 +37,13 @@ func TestEveryOptionIsRead(t *testing.T) {
 	secure := configtls.NewDefaultClientConfig()
 	secure.CAFile = "ca.pem"
 	want := &Config{
-		Brokers: []string{"kafka-0:9093", "kafka-1:9093"}, ClientID: "gateway", GroupID: "gateways", GroupInstanceID: "gateway-0",
+		Config: kafkaclient.Config{
+			Brokers: []string{"kafka-0:9093", "kafka-1:9093"}, ClientID: "gateway", TLS: configoptional.Some(secure),
+			Auth: kafkaclient.Auth{SASL: configoptional.Some(kafkaclient.SASL{Mechanism: "SCRAM-SHA-512", Username: "gateway", Password: "secret"})},
+		},
+		GroupID: "gateways", GroupInstanceID: "gateway-0",
 		InitialOffset: "latest", SessionTimeout: 30 * time.Second,
 		MinFetchSize: 1024, MaxFetchSize: 8 << 20, MaxPartitionFetchSize: 2 << 20, MaxFetchWait: time.Second,
-		TLS:              configoptional.Some(secure),
-		Auth:             Auth{SASL: configoptional.Some(SASL{Mechanism: "SCRAM-SHA-512", Username: "gateway", Password: "secret"})},
 		Logs:             Topics{[]string{"a", "b"}, EncodingText},
 		Metrics:          Topics{[]string{"c"}, EncodingOTLPJSON},
 		Traces:           Topics{[]string{"d"}, EncodingOTLPJSON},
