@@ -1,0 +1,221 @@
+package azurelogsingestionexporter
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
+)
+
+// request is what the queue holds, and the batch that is made of it. It comes out of the
+// queue with rows; these go into a body that grows; and that is closed when it is full.
+type request struct {
+	to       destination
+	stream   *stream
+	packers  *packers
+	original string // the column for a time that Azure would replace; may be empty
+
+	rows   rows
+	open   []*growing
+	closed []*body
+}
+
+var _ xexporterhelper.RequestErrorHandler = (*request)(nil)
+
+// growing is an open body. There is one for each half hour if the stream wants that.
+type growing struct {
+	*packer
+	window int64
+}
+
+const (
+	maxOpen = 8 // half hours at once
+
+	// maxParked is how many closed bodies wait together while their stream takes nothing:
+	// each of them by itself would occupy a consumer that other streams need.
+	maxParked = 4
+)
+
+// ItemsCount is part of xexporterhelper.Request.
+func (r *request) ItemsCount() int {
+	n := len(r.rows.ends)
+	for _, g := range r.open {
+		n += len(g.at)
+	}
+	for _, b := range r.closed {
+		n += b.count()
+	}
+	return n
+}
+
+// BytesSize is that of the rows in the queue, and in a batch what the open bodies have on
+// the wire: real bytes, no estimate.
+func (r *request) BytesSize() int {
+	n := len(r.rows.data)
+	for _, g := range r.open {
+		n += g.size()
+	}
+	if n > 0 {
+		return n
+	}
+	for _, b := range r.closed {
+		n += len(b.wire)
+	}
+	return n
+}
+
+// MergeSplit is part of xexporterhelper.Request. The limits are not those that it gets
+// but what the stream is known to take.
+func (r *request) MergeSplit(_ context.Context, _ int, _ exporterhelper.RequestSizerType, other xexporterhelper.Request) ([]xexporterhelper.Request, error) {
+	r.pack(&r.rows)
+	if other != nil {
+		o := other.(*request)
+		r.closed = append(r.closed, o.closed...)
+		r.pack(&o.rows)
+	}
+	return r.cut(), nil
+}
+
+// cut returns a request for each closed body, or for some if they have to wait, and last
+// the one that grows on.
+func (r *request) cut() []xexporterhelper.Request {
+	size := 1
+	if r.stream.closed() > 0 {
+		size = maxParked
+	}
+	var full []xexporterhelper.Request
+	for len(r.closed) >= size {
+		full = append(full, r.with(r.closed[:size]))
+		r.closed = r.closed[size:]
+	}
+	if len(r.open)+len(r.closed) > 0 || len(full) == 0 {
+		full = append(full, r)
+	}
+	return full
+}
+
+func (r *request) with(closed []*body) *request {
+	return &request{to: r.to, stream: r.stream, packers: r.packers, original: r.original, closed: closed}
+}
+
+// pack moves rows into the open bodies.
+func (r *request) pack(from *rows) {
+	now := time.Now().UnixNano()
+	narrow := r.stream.isNarrow()
+	for at, row := range from.all() {
+		var in int64
+		if narrow {
+			in = window(at, now)
+		}
+		prefix := ""
+		if r.original != "" && isReplaced(at, now) {
+			prefix, row = r.keepTime(row)
+		}
+		r.add(in, prefix, row, at)
+	}
+	*from = rows{}
+}
+
+// keepTime writes the time of a row a second time. All rows begin with it.
+func (r *request) keepTime(row []byte) (prefix string, rest []byte) {
+	start := indexOr(row, `":"`) + len(`":`)
+	end := start + len(`"2006-01-02T15:04:05.0000000Z"`)
+	if end >= len(row) || row[start] != '"' || row[end-1] != '"' {
+		return "", row // stored by another version
+	}
+	return `{"` + r.original + `":` + string(row[start:end]) + ",", row[1:]
+}
+
+func indexOr(row []byte, text string) int {
+	for i := 0; i+len(text) <= min(len(row), maxColumnName+8); i++ {
+		if string(row[i:i+len(text)]) == text {
+			return i
+		}
+	}
+	return 0
+}
+
+func (r *request) add(in int64, prefix string, row []byte, at int64) {
+	g := r.growing(in)
+	if g.add(prefix, row, at) {
+		return
+	}
+	if len(g.at) > 0 {
+		r.close(g, whenFull)
+		if g = r.growing(in); g.add(prefix, row, at) {
+			return
+		}
+	}
+	r.drop(g)
+	r.closed = append(r.closed, &body{wire: append([]byte(prefix), row...), at: []int64{at}, tooBig: true})
+}
+
+func (r *request) growing(in int64) *growing {
+	for _, g := range r.open {
+		if g.window == in {
+			return g
+		}
+	}
+	if len(r.open) == maxOpen {
+		r.close(r.open[0], whenFlushed)
+	}
+	g := &growing{r.packers.get(r.stream.wire.get(), r.stream.raw.get()), in}
+	r.open = append(r.open, g)
+	return g
+}
+
+// close moves an open body to the closed ones. One that was closed long before it was
+// full was closed because of its raw size.
+func (r *request) close(g *growing, why reason) {
+	if why == whenFull && g.room() > g.limit/4 && g.raw > g.rawLimit/2 {
+		why = whenRawFull
+	}
+	r.drop(g)
+	r.closed = append(r.closed, r.packers.seal(g.packer, why))
+}
+
+func (r *request) drop(g *growing) {
+	for i := range r.open {
+		if r.open[i] == g {
+			r.open = append(r.open[:i], r.open[i+1:]...)
+			return
+		}
+	}
+}
+
+// closeAll leaves bodies only: the batch is going to be sent.
+func (r *request) closeAll() {
+	r.pack(&r.rows)
+	for len(r.open) > 0 {
+		r.close(r.open[0], whenFlushed)
+	}
+}
+
+// leftError is an error after which only some of the request is left to be sent.
+type leftError struct {
+	error
+	left *request
+}
+
+// Unwrap returns the cause.
+func (e *leftError) Unwrap() error { return e.error }
+
+// OnError returns what is left to be sent: what was delivered is not delivered again.
+func (r *request) OnError(err error) xexporterhelper.Request {
+	var left *leftError
+	if errors.As(err, &left) {
+		return left.left
+	}
+	return r
+}
+
+// partitioner keeps the streams apart.
+type partitioner struct{}
+
+// GetKey is part of the partitioner of the queue.
+func (partitioner) GetKey(_ context.Context, r xexporterhelper.Request) string {
+	to := r.(*request).to
+	return to.dcr + "/" + to.stream
+}
