@@ -17,6 +17,8 @@ import (
 
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 123456789, time.UTC)
 
+func timestamp(at time.Time) pcommon.Timestamp { return pcommon.NewTimestampFromTime(at) }
+
 // records are logs with one resource, one scope and n records, which fill is called for.
 func records(n int, fill func(i int, record plog.LogRecord)) plog.Logs {
 	logs := plog.NewLogs()

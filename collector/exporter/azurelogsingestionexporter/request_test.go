@@ -1,0 +1,267 @@
+package azurelogsingestionexporter
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
+	"go.opentelemetry.io/collector/exporter/exportertest"
+	"go.opentelemetry.io/collector/pdata/plog"
+)
+
+const (
+	ruleOne = "dcr-11111111111111111111111111111111"
+	ruleTwo = "dcr-22222222222222222222222222222222"
+	tableX  = "Custom-X_CL"
+)
+
+func testConfig(change ...func(c *Config)) *Config {
+	config := createDefaultConfig()
+	config.ClientConfig.Endpoint = "https://dce.westeurope-1.ingest.monitor.azure.com"
+	config.DCR, config.Stream = ruleOne, tableX
+	for _, f := range change {
+		f(config)
+	}
+	return config
+}
+
+func testExporter(t testing.TB, change ...func(c *Config)) *logsExporter {
+	t.Helper()
+	e, err := newLogsExporter(testConfig(change...), exportertest.NewNopSettings(component.MustNewType("azure_logs_ingestion")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// numbered is a request of n rows, which count on from first.
+func numbered(e *logsExporter, first, n, size int, random *rand.Rand) *request {
+	r := e.request(destination{})
+	for i := range n {
+		r.rows.data = fmt.Appendf(r.rows.data, `{"TimeGenerated":"2026-11-21T12:00:00.0000000Z","n":%d,"x":"%s"}`, first+i, printableBytes(random, 1+random.IntN(size)))
+		r.rows.append(time.Now())
+	}
+	return r
+}
+
+// numbers are those of the rows of bodies.
+func numbers(t testing.TB, bodies []*body) []int {
+	t.Helper()
+	var all []int
+	for _, b := range bodies {
+		var rows []struct{ N int }
+		if err := json.Unmarshal(unpack(t, b), &rows); err != nil {
+			t.Fatal(err)
+		}
+		if len(rows) != b.count() {
+			t.Fatalf("%d rows, said to be %d", len(rows), b.count())
+		}
+		for _, row := range rows {
+			all = append(all, row.N)
+		}
+	}
+	return all
+}
+
+func upTo(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+func TestMergingAndSplittingKeepsEveryRowOnceAndInOrder(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		limit := leastRequestBytes << random.IntN(5)
+		e := testExporter(t, func(c *Config) { c.MaxRequestBytes, c.MaxRawBytes = limit, limit*(1+random.IntN(3)) })
+		var current xexporterhelper.Request
+		var done []*body
+		total := 0
+		for range 30 {
+			n := random.IntN(60)
+			next := numbered(e, total, n, 400, random)
+			total += n
+			current, done = merge(t, current, next, done)
+		}
+		last := current.(*request)
+		if last.ItemsCount()+len(numbers(t, done)) != total {
+			t.Errorf("seed %d: %d rows are counted, want %d", seed, last.ItemsCount(), total)
+		}
+		last.closeAll()
+		done = append(done, last.closed...)
+		if got := numbers(t, done); !reflect.DeepEqual(got, upTo(total)) {
+			t.Fatalf("seed %d: %d rows, want %d in order", seed, len(got), total)
+		}
+		for i, b := range done {
+			if len(b.wire) > limit || b.raw > e.config.MaxRawBytes {
+				t.Errorf("seed %d: a body has %d and %d bytes, limit %d", seed, len(b.wire), b.raw, limit)
+			}
+			if i < len(done)-1 && b.reason == whenFlushed {
+				t.Errorf("seed %d: body %d is closed without being full", seed, i)
+			}
+		}
+	}
+}
+
+// merge is what the queue does: it sends all requests but the last.
+func merge(t testing.TB, current xexporterhelper.Request, next *request, done []*body) (xexporterhelper.Request, []*body) {
+	t.Helper()
+	var list []xexporterhelper.Request
+	var err error
+	if current == nil {
+		list, err = next.MergeSplit(context.Background(), 1, exporterhelper.RequestSizerTypeBytes, nil)
+	} else {
+		list, err = current.MergeSplit(context.Background(), 1, exporterhelper.RequestSizerTypeBytes, next)
+	}
+	if err != nil || len(list) == 0 {
+		t.Fatalf("%d requests, %v", len(list), err)
+	}
+	for _, r := range list[:len(list)-1] {
+		done = append(done, r.(*request).closed...)
+	}
+	return list[len(list)-1], done
+}
+
+func TestARequestIsStoredAndRead(t *testing.T) {
+	e := testExporter(t)
+	for _, to := range []destination{{}, {dcr: ruleTwo}, {stream: "Microsoft-Syslog"}, {ruleTwo, tableX}} {
+		r := numbered(e, 0, 50, 100, rand.New(rand.NewPCG(1, 1)))
+		r.to = to
+		stored, err := e.Marshal(context.Background(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, read, err := e.Unmarshal(stored)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := read.(*request)
+		if got.to != to || !reflect.DeepEqual(got.rows, r.rows) || got.BytesSize() != r.BytesSize() {
+			t.Errorf("%v: another request", to)
+		}
+		for n := range stored {
+			if _, _, err := e.Unmarshal(stored[:n]); err == nil {
+				t.Fatalf("%d bytes of %d are read as a whole", n, len(stored))
+			}
+		}
+	}
+}
+
+func FuzzStored(f *testing.F) {
+	e := testExporter(f)
+	stored, err := e.Marshal(context.Background(), numbered(e, 0, 3, 10, rand.New(rand.NewPCG(1, 1))))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(stored)
+	f.Fuzz(func(t *testing.T, stored []byte) {
+		_, all, err := readRequest(stored)
+		if err != nil {
+			return
+		}
+		size := 0
+		for _, row := range all.all() {
+			size += len(row)
+		}
+		if size != len(all.data) {
+			t.Errorf("%d bytes of %d", size, len(all.data))
+		}
+	})
+}
+
+func TestTheOriginalTimeIsKeptWhenAzureWouldReplaceIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for age, kept := range map[time.Duration]bool{
+			0: false, 46 * time.Hour: false, 49 * time.Hour: true, 90 * 24 * time.Hour: true, -22 * time.Hour: false, -25 * time.Hour: true,
+		} {
+			at := time.Now().Add(-age)
+			e := testExporter(t)
+			r := e.request(destination{})
+			newEncoder(newPlan(e.config)).encode(&r.rows, records(1, func(_ int, r plog.LogRecord) {
+				r.SetTimestamp(timestamp(at))
+				r.Attributes().PutStr("OriginalTime", "not this")
+			}), at)
+			r.closeAll()
+			row := decoded(t, string(bytes.Trim(unpack(t, r.closed[0]), "[]")))
+			if original := row["OriginalTime"]; (original != nil) != kept || kept && original != row["TimeGenerated"] {
+				t.Errorf("%v: %v", age, row)
+			}
+		}
+	})
+}
+
+func TestANarrowStreamGetsABodyForEachHalfHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := testExporter(t)
+		e.stream(destination{}).setNarrow()
+		r := e.request(destination{})
+		now := time.Now().Truncate(30 * time.Minute)
+		for i := range 100 {
+			r.rows.data = append(r.rows.data, `{"n":`+strconv.Itoa(i)+`}`...)
+			r.rows.append(now.Add(-time.Duration(i%4) * 20 * time.Minute)) // three windows
+		}
+		r.closeAll()
+		if len(r.closed) != 3 || len(numbers(t, r.closed)) != 100 {
+			t.Fatalf("%d bodies with %d rows", len(r.closed), len(numbers(t, r.closed)))
+		}
+		for _, b := range r.closed {
+			for _, at := range b.at {
+				if d := time.Duration(at - b.at[0]).Abs(); d > 30*time.Minute {
+					t.Errorf("%v apart", d)
+				}
+			}
+		}
+	})
+}
+
+func TestManyHalfHoursDoNotKeepManyBodiesOpen(t *testing.T) {
+	e := testExporter(t)
+	e.stream(destination{}).setNarrow()
+	r := e.request(destination{})
+	for i := range 100 {
+		r.rows.data = append(r.rows.data, `{"n":`+strconv.Itoa(i)+`}`...)
+		r.rows.append(time.Now().Add(-time.Duration(i%40) * time.Hour))
+	}
+	r.pack(&r.rows)
+	if len(r.open) > maxOpen {
+		t.Errorf("%d open bodies", len(r.open))
+	}
+	r.closeAll()
+	if n := len(numbers(t, r.closed)); n != 100 {
+		t.Errorf("%d rows", n)
+	}
+}
+
+func TestClosedBodiesWaitTogetherWhileTheStreamTakesNothing(t *testing.T) {
+	e := testExporter(t, func(c *Config) { c.MaxRequestBytes = leastRequestBytes })
+	random := rand.New(rand.NewPCG(3, 3))
+	count := func() (requests, bodies int) {
+		list, err := numbered(e, 0, 200, 400, random).MergeSplit(context.Background(), 1, exporterhelper.RequestSizerTypeBytes, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range list {
+			bodies += len(r.(*request).closed)
+		}
+		return len(list), bodies
+	}
+	if requests, bodies := count(); requests != bodies+1 {
+		t.Errorf("open: %d requests for %d bodies", requests, bodies)
+	}
+	e.stream(destination{}).rule.close(time.Minute)
+	if requests, bodies := count(); requests > bodies/maxParked+1 {
+		t.Errorf("closed: %d requests for %d bodies", requests, bodies)
+	}
+}
