@@ -124,7 +124,7 @@ func (c *ceiling) get() int {
 		return c.max
 	}
 	learned := c.low
-	if c.high-c.low > c.high/64 {
+	if c.high-c.low > c.high/32 {
 		learned = (c.low + c.high) / 2
 	}
 	return max(learned, leastRequestBytes)
