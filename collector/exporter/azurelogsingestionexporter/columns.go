@@ -53,7 +53,7 @@ func newPlan(c *Config) *plan {
 		p.prefix[from], p.enabled[from] = config.Prefix, config.Enabled
 	}
 	p.plain = len(p.keep)+len(p.drop)+len(p.rename) == 0
-	p.timePrefix = append(appendText([]byte{'{'}, p.timeColumn), ':', '"')
+	p.timePrefix = append(appendText([]byte{','}, p.timeColumn), ':', '"')
 	return p
 }
 
@@ -84,6 +84,7 @@ const maxNames = 4096
 type columns struct {
 	plan  *plan
 	known [sources]map[string]column
+	order [sources][]namedColumn // as they came last: mostly they come in the same order
 	ids   map[string]int
 	seen  []uint32 // by id: the number of the row that had it last
 	row   uint32
@@ -128,9 +129,30 @@ func (c *columns) take(id int) bool {
 	return true
 }
 
-func (c *columns) has(id int) bool { return c.seen[id] == c.row }
+// giveBack undoes take.
+func (c *columns) giveBack(id int) { c.seen[id] = c.row - 1 }
 
-func (c *columns) find(from source, name string) column {
+type namedColumn struct {
+	name string
+	column
+}
+
+// find returns the column of a name, which is the i-th of its source.
+func (c *columns) find(from source, i int, name string) column {
+	if i < len(c.order[from]) && c.order[from][i].name == name {
+		return c.order[from][i].column
+	}
+	found := c.search(from, name)
+	switch {
+	case i < len(c.order[from]):
+		c.order[from][i] = namedColumn{strings.Clone(name), found}
+	case i == len(c.order[from]) && i < maxNames:
+		c.order[from] = append(c.order[from], namedColumn{strings.Clone(name), found})
+	}
+	return found
+}
+
+func (c *columns) search(from source, name string) column {
 	if known, found := c.known[from][name]; found {
 		return known
 	}

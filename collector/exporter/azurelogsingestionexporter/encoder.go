@@ -49,13 +49,13 @@ func (e *encoder) encode(rows *rows, logs plog.Logs, now time.Time) {
 func (e *encoder) appendRow(rows *rows, record plog.LogRecord, now time.Time) {
 	e.begin()
 	start := len(rows.data)
-	at, own := recordTime(record, now)
 	text, isObject := e.readBody(record.Body())
-	if isObject {
-		at, own = e.bodyTime(text, at, own)
+	at, own, inBody := e.bodyTime(text)
+	out := rows.data
+	if !inBody {
+		at, own = recordTime(record, now)
+		out = append(e.clock.appendTime(append(out, e.plan.timePrefix...), at), '"')
 	}
-	out := e.clock.appendTime(append(rows.data, e.plan.timePrefix...), at)
-	out = append(out, '"')
 	content := len(out)
 	out = e.appendBody(out, record.Body(), text, isObject)
 	if e.plan.enabled[fromAttributes] {
@@ -66,6 +66,7 @@ func (e *encoder) appendRow(rows *rows, record plog.LogRecord, now time.Time) {
 	if e.plan.rowIDColumn != "" {
 		out = e.appendRowID(out, out[content:], record, at, own)
 	}
+	out[start] = '{' // in the place of a comma
 	replaceNewlines(out[start:])
 	rows.data = append(out, '}')
 	rows.append(at)
@@ -104,46 +105,57 @@ func (e *encoder) appendKey(out []byte, c column) ([]byte, bool) {
 }
 
 func (e *encoder) appendAttributes(out []byte, from source, attributes pcommon.Map) []byte {
+	i := 0
 	for name, value := range attributes.All() {
 		var wanted bool
-		if out, wanted = e.appendKey(out, e.find(from, name)); wanted {
+		if out, wanted = e.appendKey(out, e.find(from, i, name)); wanted {
 			out = e.appendColumn(out, value)
 		}
+		i++
 	}
 	return out
 }
 
+// The columns of a record itself, each of which has its place in [columns.find].
+const (
+	severityText = iota
+	severityNumber
+	eventName
+	traceID
+	spanID
+)
+
 func (e *encoder) appendRecord(out []byte, record plog.LogRecord) []byte {
-	out = e.appendNamed(out, "SeverityText", record.SeverityText())
+	out = e.appendNamed(out, severityText, "SeverityText", record.SeverityText())
 	if number := record.SeverityNumber(); number != 0 {
 		var wanted bool
-		if out, wanted = e.appendKey(out, e.find(fromRecord, "SeverityNumber")); wanted {
+		if out, wanted = e.appendKey(out, e.find(fromRecord, severityNumber, "SeverityNumber")); wanted {
 			out = strconv.AppendInt(out, int64(number), 10)
 		}
 	}
-	out = e.appendNamed(out, "EventName", record.EventName())
+	out = e.appendNamed(out, eventName, "EventName", record.EventName())
 	if id := record.TraceID(); !id.IsEmpty() {
-		out = e.appendHex(out, "TraceId", id[:])
+		out = e.appendHex(out, e.find(fromRecord, traceID, "TraceId"), id[:])
 	}
 	if id := record.SpanID(); !id.IsEmpty() {
-		out = e.appendHex(out, "SpanId", id[:])
+		out = e.appendHex(out, e.find(fromRecord, spanID, "SpanId"), id[:])
 	}
 	return out
 }
 
-func (e *encoder) appendNamed(out []byte, name, text string) []byte {
+func (e *encoder) appendNamed(out []byte, i int, name, text string) []byte {
 	if text == "" {
 		return out
 	}
-	out, wanted := e.appendKey(out, e.find(fromRecord, name))
+	out, wanted := e.appendKey(out, e.find(fromRecord, i, name))
 	if wanted {
 		out = e.appendField(out, text)
 	}
 	return out
 }
 
-func (e *encoder) appendHex(out []byte, name string, raw []byte) []byte {
-	out, wanted := e.appendKey(out, e.find(fromRecord, name))
+func (e *encoder) appendHex(out []byte, c column, raw []byte) []byte {
+	out, wanted := e.appendKey(out, c)
 	if wanted {
 		out = append(hex.AppendEncode(append(out, '"'), raw), '"')
 	}
@@ -152,12 +164,14 @@ func (e *encoder) appendHex(out []byte, name string, raw []byte) []byte {
 
 // readBody takes a text apart that is a JSON object, if that is wanted.
 func (e *encoder) readBody(body pcommon.Value) (string, bool) {
+	e.members = e.members[:0]
 	if !e.plan.bodyJSON || body.Type() != pcommon.ValueTypeStr {
 		return "", false
 	}
 	text := body.Str()
 	var isObject bool
-	if e.members, isObject = scanObject(text, e.members[:0]); !isObject {
+	if e.members, isObject = scanObject(text, e.members); !isObject {
+		e.members = e.members[:0]
 		return "", false
 	}
 	if !utf8.ValidString(text) {
@@ -178,23 +192,26 @@ func (e *encoder) appendBody(out []byte, body pcommon.Value, text string, isObje
 	case body.Type() == pcommon.ValueTypeEmpty:
 		return out
 	}
-	out, wanted := e.appendKey(out, e.find(fromBody, e.plan.bodyColumn))
+	out, wanted := e.appendKey(out, e.find(fromBody, 0, e.plan.bodyColumn))
 	if wanted {
 		out = e.appendColumn(out, body)
 	}
 	return out
 }
 
-// bodyTime takes the time that is in the object itself, if it is one.
-func (e *encoder) bodyTime(text string, at time.Time, own bool) (time.Time, bool) {
+// bodyTime takes the time that is in the object itself, if it is one. Then the object keeps
+// its column.
+func (e *encoder) bodyTime(text string) (at time.Time, own, found bool) {
 	for _, m := range e.members {
 		if text[m.key:m.keyEnd] == e.plan.timeColumn && text[m.value] == '"' {
-			if in, err := time.Parse(time.RFC3339, text[m.value+1:m.valueEnd-1]); err == nil && in.Year() >= 1970 && in.Year() < 2200 {
-				return in.UTC(), true
+			in, err := time.Parse(time.RFC3339, text[m.value+1:m.valueEnd-1])
+			if err == nil && in.Year() >= 1970 && in.Year() < 2200 {
+				e.giveBack(e.id(e.plan.timeColumn))
+				return in.UTC(), true, true
 			}
 		}
 	}
-	return at, own
+	return time.Time{}, false, false
 }
 
 // untouched reports whether an object can be copied as it is: no name is changed or there
@@ -208,7 +225,7 @@ func (e *encoder) untouched(text string) bool {
 			e.untake(text, i)
 			return false
 		}
-		c := e.find(fromBody, text[m.key:m.keyEnd])
+		c := e.find(fromBody, i, text[m.key:m.keyEnd])
 		if !c.same || !e.take(c.id) {
 			e.untake(text, i)
 			return false
@@ -219,8 +236,8 @@ func (e *encoder) untouched(text string) bool {
 
 // untake gives the columns of the first members back.
 func (e *encoder) untake(text string, n int) {
-	for _, m := range e.members[:n] {
-		e.seen[e.find(fromBody, text[m.key:m.keyEnd]).id] = e.row - 1
+	for i, m := range e.members[:n] {
+		e.giveBack(e.find(fromBody, i, text[m.key:m.keyEnd]).id)
 	}
 }
 
@@ -234,13 +251,13 @@ func (e *encoder) appendVerbatim(out []byte, text string) []byte {
 
 // appendMembers copies values as they are, each under its column.
 func (e *encoder) appendMembers(out []byte, text string) []byte {
-	for _, m := range e.members {
+	for i, m := range e.members {
 		name := text[m.key:m.keyEnd]
 		if m.escaped {
 			name = unquote(text[m.key-1 : m.keyEnd+1])
 		}
 		var wanted bool
-		if out, wanted = e.appendKey(out, e.find(fromBody, name)); wanted {
+		if out, wanted = e.appendKey(out, e.find(fromBody, i, name)); wanted {
 			out = e.appendMember(out, text[m.value:m.valueEnd])
 		}
 	}
@@ -288,7 +305,7 @@ func (s *shared) fill(e *encoder, resource pcommon.Resource, scope pcommon.Instr
 }
 
 func (s *shared) appendText(e *encoder, from source, name, text string) {
-	c := e.find(from, name)
+	c := e.search(from, name)
 	if text == "" || c.key == nil {
 		return
 	}
@@ -299,7 +316,7 @@ func (s *shared) appendText(e *encoder, from source, name, text string) {
 
 func (s *shared) appendMap(e *encoder, from source, attributes pcommon.Map) {
 	for name, value := range attributes.All() {
-		if c := e.find(from, name); c.key != nil {
+		if c := e.search(from, name); c.key != nil {
 			s.data = append(append(s.data, ','), c.key...)
 			s.data = e.appendColumn(s.data, value)
 			s.members = append(s.members, sharedMember{c.id, len(s.data)})

@@ -180,7 +180,8 @@ func TestATextThatIsAnObjectPassesThrough(t *testing.T) {
 		"space around":    {" \n{ \"a\" : 1 }\t", `"a" : 1,"attr":"x"}`},
 		"line breaks":     {"{\"a\":{\n\"b\":1}}", `"a":{ "b":1},"attr":"x"}`},
 		"empty":           {`{}`, `"attr":"x"}`},
-		"its own time":    {`{"a":1,"TimeGenerated":"2026-11-20T01:02:03Z"}`, `"a":1,"attr":"x"}`},
+		"its own time":    {`{"a":1,"TimeGenerated":"2026-11-20T01:02:03Z"}`, `{"a":1,"TimeGenerated":"2026-11-20T01:02:03Z","attr":"x"}`},
+		"both at once":    {`{"TimeGenerated":"2026-11-20 01:02:03","a.b":1}`, `"a_b":1,"attr":"x"}`},
 		"a bad name":      {`{"a.b":1,"Type":"x"}`, `"a_b":1,"Type_":"x","attr":"x"}`},
 		"twice":           {`{"a":1,"a":2}`, `"a":1,"attr":"x"}`},
 		"before its own":  {`{"attr":"mine"}`, `"attr":"mine"}`},
@@ -198,11 +199,11 @@ func TestATextThatIsAnObjectPassesThrough(t *testing.T) {
 				r.Attributes().PutStr("attr", "x")
 			})
 			for _, got := range encoded(t, jsonBody, logs) {
-				at := "2026-11-21T12:00:00.1234567Z"
-				if name == "its own time" {
-					at = "2026-11-20T01:02:03.0000000Z"
+				want := row.want
+				if want[0] != '{' {
+					want = `{"TimeGenerated":"2026-11-21T12:00:00.1234567Z",` + want
 				}
-				if want := `{"TimeGenerated":"` + at + `",` + row.want; got != want {
+				if got != want {
 					t.Errorf("got  %.300s\nwant %.300s", got, want)
 				}
 				decoded(t, got)

@@ -70,6 +70,7 @@ func (e *logsExporter) shutdown(context.Context) error {
 // [router].
 func (e *logsExporter) convert(ctx context.Context, logs plog.Logs) (xexporterhelper.Request, error) {
 	r := e.request(firstDestination(e.config, logs))
+	r.rows = e.packers.emptyRows()
 	encoder := e.encoders.Get().(*encoder)
 	defer e.encoders.Put(encoder)
 	encoder.encode(&r.rows, logs, time.Now())

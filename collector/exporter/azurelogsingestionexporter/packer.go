@@ -1,6 +1,7 @@
 package azurelogsingestionexporter
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/crc32"
 	"sync"
@@ -42,6 +43,7 @@ type packer struct {
 	deflate *flate.Writer
 	alone   *flate.Writer // for rows that are tried out; made when there is one
 	tried   wire
+	lead    []byte // what comes before a row
 	crc     uint32
 	raw     int
 	pending int // bytes since the last flush
@@ -52,6 +54,23 @@ type packer struct {
 type packers struct {
 	level int
 	pool  sync.Pool
+	rows  sync.Pool
+}
+
+// emptyRows returns rows whose memory was in use before, if there are some.
+func (p *packers) emptyRows() rows {
+	if used, _ := p.rows.Get().(*rows); used != nil {
+		return *used
+	}
+	return rows{}
+}
+
+// recycle takes the memory of rows that are packed.
+func (p *packers) recycle(used *rows) {
+	if cap(used.data) > 0 && !used.borrowed {
+		p.rows.Put(&rows{data: used.data[:0], ends: used.ends[:0], at: used.at[:0]})
+	}
+	*used = rows{}
 }
 
 func (p *packers) get(limit, rawLimit int) *packer {
@@ -81,7 +100,7 @@ func (p *packers) seal(made *packer, reason reason) *body {
 
 func (p *packer) begin(limit, rawLimit int) {
 	p.limit, p.rawLimit = limit, rawLimit
-	p.out, p.at = append(wire(nil), gzipHeader...), nil
+	p.out, p.at = append(p.out[:0], gzipHeader...), nil
 	p.crc, p.raw, p.pending = 0, 0, 0
 	p.deflate.Reset(&p.out)
 }
@@ -123,12 +142,14 @@ func (p *packer) add(prefix string, row []byte, at int64) bool {
 }
 
 func (p *packer) write(w *flate.Writer, prefix string, row []byte) {
-	for _, part := range [...][]byte{[]byte(p.separator()), []byte(prefix), row} {
-		if len(part) > 0 {
-			_, _ = w.Write(part) // a wire takes everything
-			p.crc = crc32.Update(p.crc, crc32.IEEETable, part)
-		}
-	}
+	p.lead = append(append(p.lead[:0], p.separator()...), prefix...)
+	p.writePart(w, p.lead)
+	p.writePart(w, row)
+}
+
+func (p *packer) writePart(w *flate.Writer, part []byte) {
+	_, _ = w.Write(part) // a wire takes everything
+	p.crc = crc32.Update(p.crc, crc32.IEEETable, part)
 }
 
 func (p *packer) flush() {
@@ -155,10 +176,9 @@ func (p *packer) addAlone(prefix string, row []byte) bool {
 }
 
 func (p *packer) close(why reason) *body {
-	_, _ = p.deflate.Write([]byte{']'})
-	p.crc = crc32.Update(p.crc, crc32.IEEETable, []byte{']'})
+	p.writePart(p.deflate, []byte{']'})
 	_ = p.deflate.Close()
 	p.out = binary.LittleEndian.AppendUint32(p.out, p.crc)
 	p.out = binary.LittleEndian.AppendUint32(p.out, uint32(p.raw+1)) //nolint:gosec // modulo 2^32 is what the format wants
-	return &body{wire: p.out, raw: p.raw + 1, at: p.at, reason: why}
+	return &body{wire: bytes.Clone(p.out), raw: p.raw + 1, at: p.at, reason: why}
 }

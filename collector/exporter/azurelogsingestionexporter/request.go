@@ -111,30 +111,18 @@ func (r *request) pack(from *rows) {
 		}
 		prefix := ""
 		if r.original != "" && isReplaced(at, now) {
-			prefix, row = r.keepTime(row)
+			prefix, row = r.keepTime(at), row[1:]
 		}
 		r.add(in, prefix, row, at)
 	}
-	*from = rows{}
+	r.packers.recycle(from)
 }
 
-// keepTime writes the time of a row a second time. All rows begin with it.
-func (r *request) keepTime(row []byte) (prefix string, rest []byte) {
-	start := indexOr(row, `":"`) + len(`":`)
-	end := start + len(`"2006-01-02T15:04:05.0000000Z"`)
-	if end >= len(row) || row[start] != '"' || row[end-1] != '"' {
-		return "", row // stored by another version
-	}
-	return `{"` + r.original + `":` + string(row[start:end]) + ",", row[1:]
-}
-
-func indexOr(row []byte, text string) int {
-	for i := 0; i+len(text) <= min(len(row), maxColumnName+8); i++ {
-		if string(row[i:i+len(text)]) == text {
-			return i
-		}
-	}
-	return 0
+// keepTime begins a row with its time once more.
+func (r *request) keepTime(at int64) string {
+	text := append(appendText([]byte{'{'}, r.original), ':', '"')
+	text = (&clock{}).appendTime(text, time.Unix(0, at))
+	return string(append(text, '"', ','))
 }
 
 func (r *request) add(in int64, prefix string, row []byte, at int64) {

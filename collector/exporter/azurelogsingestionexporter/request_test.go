@@ -148,6 +148,10 @@ func TestARequestIsStoredAndRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := read.(*request)
+		if !got.rows.borrowed {
+			t.Error("the memory of a storage is taken for our own")
+		}
+		got.rows.borrowed = false
 		if got.to != to || !reflect.DeepEqual(got.rows, r.rows) || got.BytesSize() != r.BytesSize() {
 			t.Errorf("%v: another request", to)
 		}

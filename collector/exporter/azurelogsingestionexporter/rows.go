@@ -14,6 +14,8 @@ type rows struct {
 	data []byte
 	ends []int
 	at   []int64 // nanoseconds since 1970, of each row
+
+	borrowed bool // data belongs to a storage
 }
 
 // grow makes place for n rows.
@@ -80,7 +82,7 @@ func readRows(stored []byte) (rows, error) {
 	if end != len(s.rest) {
 		return rows{}, errFormat
 	}
-	r.data = s.rest
+	r.data, r.borrowed = s.rest, true
 	return r, nil
 }
 
