@@ -134,15 +134,30 @@ func started(t testing.TB, host component.Host, change ...func(c *Config)) expor
 	if err := config.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	e, err := NewFactory().CreateLogs(context.Background(), exportertest.NewNopSettings(metadata.Type), config)
+	set := exportertest.NewNopSettings(metadata.Type)
+	set.ID = component.NewID(metadata.Type) // what is stored is found by it
+	e, err := NewFactory().CreateLogs(context.Background(), set, config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := e.Start(context.Background(), host); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = e.Shutdown(context.Background()) })
-	return e
+	once := &stoppable{Logs: e}
+	t.Cleanup(func() { _ = once.Shutdown(context.Background()) })
+	return once
+}
+
+// stoppable can be shut down more than once.
+type stoppable struct {
+	exporter.Logs
+	once sync.Once
+}
+
+// Shutdown is part of component.Component.
+func (s *stoppable) Shutdown(ctx context.Context) (err error) {
+	s.once.Do(func() { err = s.Logs.Shutdown(ctx) })
+	return err
 }
 
 // lines are records with the body "line N" and N in the column Count.
@@ -500,6 +515,37 @@ func TestARuleThatIsThrottledDoesNotSlowTheOthers(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		f.wantOnce(t, 1000)
 	})
+}
+
+// Half an hour is what a role may take. All that time there are rows for both rules.
+func TestARuleThatIsHeldForLongDoesNotOccupyTheQueue(t *testing.T) {
+	for name, store := range map[string]bool{"in memory": false, "on disk": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFar(t, func(w *sandbox.World) {
+					twoRules(w)
+					w.Tenants[0].Rules[0].Publishers = []sandbox.Publisher{{ObjectID: sandbox.DemoVMObjectID, Propagation: 30 * time.Minute}}
+				})
+				var host component.Host = f
+				change := []func(c *Config){routing, func(c *Config) { c.QueueConfig.Get().NumConsumers = 16 }}
+				if store {
+					host, change = newDisk(t, f, t.TempDir()), append(change, stored)
+				}
+				e := started(t, host, change...)
+				for i := range 500 {
+					consume(t, e, lines(i, 1))
+					consume(t, e, toOther(lines(i, 1)))
+					time.Sleep(3 * time.Second)
+				}
+				time.Sleep(5 * time.Second)
+				if n := f.RowCount("Custom-Other_CL"); n != 500 {
+					t.Errorf("%d rows of the other rule have arrived", n)
+				}
+				time.Sleep(30 * time.Minute)
+				f.wantOnce(t, 500)
+			})
+		})
+	}
 }
 
 func TestARuleThatAsksForItIsLeftAlone(t *testing.T) {

@@ -20,6 +20,7 @@ type logsExporter struct {
 	config *Config
 	set    exporter.Settings
 	deliverer
+	putBack  putBack
 	encoders sync.Pool
 
 	mu      sync.Mutex
@@ -69,6 +70,9 @@ func (e *logsExporter) shutdown(context.Context) error {
 // convert writes the rows, once for all. All records have the same destination: see
 // [router].
 func (e *logsExporter) convert(ctx context.Context, logs plog.Logs) (xexporterhelper.Request, error) {
+	if r, found := offeredRequest(ctx); found {
+		return r, nil
+	}
 	r := e.request(firstDestination(e.config, logs))
 	r.rows = e.packers.emptyRows()
 	encoder := e.encoders.Get().(*encoder)
@@ -90,10 +94,8 @@ func (e *logsExporter) push(ctx context.Context, req xexporterhelper.Request) er
 	r := req.(*request)
 	r.closeAll()
 	d := delivery{deliverer: &e.deliverer, stream: r.stream, left: r.closed}
-	if err := d.run(ctx); err != nil {
-		return &leftError{err, r.with(d.left)}
-	}
-	return nil
+	err := d.run(ctx)
+	return e.putBack.settle(ctx, r, r.with(d.left), err)
 }
 
 // stream returns what is known about a destination.

@@ -39,5 +39,8 @@ func createLogs(ctx context.Context, set exporter.Settings, cfg component.Config
 	if err != nil {
 		return nil, err
 	}
+	if queue := config.QueueConfig.Get(); queue != nil && !queue.WaitForResult {
+		e.putBack.queue, e.putBack.most = queued, int64(queue.NumConsumers/2)
+	}
 	return &router{Logs: queued, config: config}, nil
 }

@@ -20,6 +20,8 @@ type request struct {
 	rows   rows
 	open   []*growing
 	closed []*body
+
+	waiting bool // an attempt has failed
 }
 
 var _ xexporterhelper.RequestErrorHandler = (*request)(nil)
