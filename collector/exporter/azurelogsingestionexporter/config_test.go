@@ -10,8 +10,8 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configauth"
 	"go.opentelemetry.io/collector/config/configoptional"
-	"go.opentelemetry.io/collector/confmap/confmaptest"
 	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/confmap/confmaptest"
 
 	"github.com/keyless-id/keyless/collector/exporter/azurelogsingestionexporter/internal/metadata"
 )
@@ -104,7 +104,9 @@ func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
 		})
 	}
 	for cloud, host := range map[string]string{"public": "com", "usgovernment": "us", "china": "cn"} {
-		config := testConfig(func(c *Config) { c.Cloud, c.ClientConfig.Endpoint = cloud, "https://DCE.x-1.ingest.monitor.azure."+host+"/" })
+		config := testConfig(func(c *Config) {
+			c.Cloud, c.ClientConfig.Endpoint = cloud, "https://DCE.x-1.ingest.monitor.azure."+host+"/"
+		})
 		if err := config.Validate(); err != nil {
 			t.Errorf("%s: %v", cloud, err)
 		}

@@ -65,7 +65,7 @@ func (d *delivery) step(ctx context.Context, b *body) error {
 	}
 }
 
-var errClosed = errors.New("the data collection rule takes nothing at present") //nolint:gochecknoglobals // an error value
+var errClosed = errors.New("the data collection rule takes nothing at present")
 
 // send waits for a place. While the stream is closed there is none.
 func (d *delivery) send(ctx context.Context, b *body) (*answer, error) {

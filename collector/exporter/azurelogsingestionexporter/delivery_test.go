@@ -46,7 +46,7 @@ type sentRequest struct {
 	refused bool
 }
 
-func newFar(t testing.TB, change func(w *sandbox.World)) *far {
+func newFar(t *testing.T, change func(w *sandbox.World)) *far {
 	t.Helper()
 	w := sandbox.Demo()
 	change(&w)
@@ -128,7 +128,7 @@ func toSandbox(c *Config) {
 }
 
 // started is an exporter as the collector makes it.
-func started(t testing.TB, host component.Host, change ...func(c *Config)) exporter.Logs {
+func started(t *testing.T, host component.Host, change ...func(c *Config)) exporter.Logs {
 	t.Helper()
 	config := testConfig(append([]func(c *Config){toSandbox}, change...)...)
 	if err := config.Validate(); err != nil {
@@ -169,7 +169,7 @@ func lines(first, n int) plog.Logs {
 	})
 }
 
-func consume(t testing.TB, e exporter.Logs, logs plog.Logs) {
+func consume(t *testing.T, e exporter.Logs, logs plog.Logs) {
 	t.Helper()
 	if err := e.ConsumeLogs(context.Background(), logs); err != nil {
 		t.Fatal(err)
@@ -186,7 +186,7 @@ func (f *far) arrivals(stream string) map[int64]int {
 	return counts
 }
 
-func (f *far) wantOnce(t testing.TB, n int) {
+func (f *far) wantOnce(t *testing.T, n int) {
 	t.Helper()
 	arrived := f.arrivals(sandbox.DemoStream)
 	if len(arrived) != n || f.RowCount(sandbox.DemoStream) != n {
@@ -307,7 +307,7 @@ func TestABadRowIsKeptAndTheOthersArrive(t *testing.T) {
 	})
 }
 
-func deadLines(t testing.TB, path string) []map[string]any {
+func deadLines(t *testing.T, path string) []map[string]any {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -429,7 +429,7 @@ func TestALowerLimitIsLearned(t *testing.T) {
 }
 
 // sendRandom sends so many times 200 KB that do not compress.
-func sendRandom(t testing.TB, e exporter.Logs, times int) (rows int) {
+func sendRandom(t *testing.T, e exporter.Logs, times int) (rows int) {
 	t.Helper()
 	random := newRandom()
 	for i := range times {

@@ -11,7 +11,7 @@ import (
 )
 
 // unpack reads a body with the gzip of the standard library, not with that which wrote it.
-func unpack(t testing.TB, b *body) []byte {
+func unpack(t *testing.T, b *body) []byte {
 	t.Helper()
 	reader, err := gzip.NewReader(bytes.NewReader(b.wire))
 	if err != nil {

@@ -35,11 +35,11 @@ func testConfig(change ...func(c *Config)) *Config {
 	return config
 }
 
-func testExporter(t testing.TB, change ...func(c *Config)) *logsExporter {
-	t.Helper()
+func testExporter(tb testing.TB, change ...func(c *Config)) *logsExporter {
+	tb.Helper()
 	e, err := newLogsExporter(testConfig(change...), exportertest.NewNopSettings(component.MustNewType("azure_logs_ingestion")))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return e
 }
@@ -55,7 +55,7 @@ func numbered(e *logsExporter, first, n, size int, random *rand.Rand) *request {
 }
 
 // numbers are those of the rows of bodies.
-func numbers(t testing.TB, bodies []*body) []int {
+func numbers(t *testing.T, bodies []*body) []int {
 	t.Helper()
 	var all []int
 	for _, b := range bodies {
@@ -116,7 +116,7 @@ func TestMergingAndSplittingKeepsEveryRowOnceAndInOrder(t *testing.T) {
 }
 
 // merge is what the queue does: it sends all requests but the last.
-func merge(t testing.TB, current xexporterhelper.Request, next *request, done []*body) (xexporterhelper.Request, []*body) {
+func merge(t *testing.T, current xexporterhelper.Request, next *request, done []*body) (xexporterhelper.Request, []*body) {
 	t.Helper()
 	var list []xexporterhelper.Request
 	var err error

@@ -35,7 +35,7 @@ func (e *encoder) appendRowID(out, content []byte, record plog.LogRecord, at tim
 	offset, hasOffset := record.Attributes().Get(fileOffset)
 	input := append(e.rowIDs.input[:0], content...)
 	if own {
-		input = binary.BigEndian.AppendUint64(append(input, 0), uint64(at.UnixNano())) //nolint:gosec // a hash takes any bits
+		input = binary.BigEndian.AppendUint64(append(input, 0), uint64(at.UnixNano()))
 	}
 	if isFile && hasOffset {
 		input = append(append(input, 0), path.Str()...)

@@ -45,7 +45,7 @@ func (r *rows) all() iter.Seq2[int64, []byte] {
 // format begins a request on disk. An exporter of a later version must go on reading it.
 const format = "keyless-rows-1\n"
 
-var errFormat = errors.New("what is stored is no request of this exporter") //nolint:gochecknoglobals // an error value
+var errFormat = errors.New("what is stored is no request of this exporter")
 
 // appendTo writes the rows for storage: how many, then time and length of each, then all
 // the text.
@@ -99,7 +99,7 @@ func (s *storage) size() int {
 		return 0
 	}
 	s.rest = s.rest[read:]
-	return int(n) //nolint:gosec // has been looked at
+	return int(n)
 }
 
 func (s *storage) signed() int64 {

@@ -98,7 +98,7 @@ func printable(text string, size int) string {
 func readRetryAfter(text string, now time.Time) time.Duration {
 	const longest = time.Hour
 	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
-		return min(time.Duration(seconds)*time.Second, longest) //nolint:gosec // 32 bits
+		return min(time.Duration(seconds)*time.Second, longest)
 	}
 	if at, err := http.ParseTime(text); err == nil {
 		return min(max(at.Sub(now), 0), longest)
