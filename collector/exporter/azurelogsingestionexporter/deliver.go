@@ -1,9 +1,11 @@
 package azurelogsingestionexporter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -53,7 +55,7 @@ func (d *delivery) step(ctx context.Context, b *body) error {
 	case tooWide:
 		return d.spread(ctx, a, b)
 	case malformed:
-		return d.isolate(ctx, a, b)
+		return d.halve(ctx, a, b)
 	case throttled:
 		return d.throttle(ctx, a)
 	case heldRule:
@@ -86,7 +88,7 @@ func (d *delivery) send(ctx context.Context, b *body) (*answer, error) {
 // judge knows one more thing than the answer: a body that is too large is now and then
 // answered with 404, of all codes (seen by others, unverified).
 func (d *delivery) judge(a *answer, b *body) verdict {
-	if a.err == nil && a.status == 404 && d.stream.isGood() && len(b.wire) > d.stream.wire.max/2 && b.count() > 1 {
+	if a.err == nil && a.status == http.StatusNotFound && d.stream.isGood() && len(b.wire) > d.stream.wire.max/2 && b.count() > 1 {
 		return tooLarge
 	}
 	return a.judge()
@@ -99,27 +101,40 @@ func (d *delivery) accept(ctx context.Context, b *body) {
 
 // shrink halves a body that is too large, and remembers.
 func (d *delivery) shrink(ctx context.Context, a *answer, b *body) error {
-	d.report.refused(ctx, d.stream, a)
-	if b.count() == 1 {
-		return d.bury(ctx, b, a.name(), a.message)
-	}
 	switch {
+	case b.count() == 1 || a.status == http.StatusNotFound: // which may mean something else
 	case a.code == "PayloadSizeLimitExceeded":
 		d.stream.raw.refuse(b.raw)
-	case a.status != 404: // which may mean something else
+	default:
 		d.stream.wire.refuse(len(b.wire))
 	}
-	return d.halve(b)
+	return d.halve(ctx, a, b)
 }
 
-func (d *delivery) halve(b *body) error {
+// halve takes a body apart that is refused, until the row is alone for which it is.
+func (d *delivery) halve(ctx context.Context, a *answer, b *body) error {
+	if b.count() == 1 {
+		return d.giveUp(ctx, a, b)
+	}
 	rows, err := b.rows()
 	if err != nil {
 		return err
 	}
+	d.report.refused(ctx, d.stream, a)
 	middle := len(rows) / 2
 	d.replace(d.repack(rows[:middle], b.at[:middle]), d.repack(rows[middle:], b.at[middle:]))
 	return nil
+}
+
+// giveUp keeps a row that is refused as a dead letter. If row after row is refused and
+// none is taken, it is not for the rows: then they have to wait.
+func (d *delivery) giveUp(ctx context.Context, a *answer, b *body) error {
+	if !d.stream.refuse() {
+		d.left = append(d.left[1:], b) // the next attempt begins with another
+		return d.hold(ctx, a, d.stream.close)
+	}
+	d.report.refused(ctx, d.stream, a)
+	return d.bury(ctx, b, a.name(), a.message)
 }
 
 // replace puts bodies in the place of the first one.
@@ -140,9 +155,9 @@ func (d *delivery) repack(rows [][]byte, at []int64) []*body {
 	return r.closed
 }
 
-// spread makes a body for each half hour, and remembers.
+// spread makes a body for each half hour, and remembers. If there is only one, the far
+// side has other times for the rows than they have themselves.
 func (d *delivery) spread(ctx context.Context, a *answer, b *body) error {
-	d.report.refused(ctx, d.stream, a)
 	rows, err := b.rows()
 	if err != nil {
 		return err
@@ -150,19 +165,11 @@ func (d *delivery) spread(ctx context.Context, a *answer, b *body) error {
 	d.stream.setNarrow()
 	parts := d.byWindow(rows, b.at)
 	if len(parts) == 1 {
-		return d.halve2(ctx, a, b)
+		return d.halve(ctx, a, b)
 	}
+	d.report.refused(ctx, d.stream, a)
 	d.replace(parts...)
 	return nil
-}
-
-// halve2 is for rows that are within half an hour by their own times, and yet too far
-// apart for the far side.
-func (d *delivery) halve2(ctx context.Context, a *answer, b *body) error {
-	if b.count() == 1 {
-		return d.bury(ctx, b, a.name(), a.message)
-	}
-	return d.halve(b)
 }
 
 func (d *delivery) byWindow(rows [][]byte, at []int64) [][]*body {
@@ -172,7 +179,7 @@ func (d *delivery) byWindow(rows [][]byte, at []int64) [][]*body {
 		order[i] = i
 	}
 	key := func(i int) int64 { return window(at[i], now) }
-	slices.SortStableFunc(order, func(a, b int) int { return int(key(a) - key(b)) })
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(key(a), key(b)) })
 	var parts [][]*body
 	for len(order) > 0 {
 		n := 1
@@ -191,20 +198,6 @@ func pick[T any](from []T, at []int) []T {
 		picked[i] = from[n]
 	}
 	return picked
-}
-
-// isolate halves a body until the row is alone that is refused, and keeps it. If row after
-// row is refused and none is taken, it is not for the rows: then they have to wait.
-func (d *delivery) isolate(ctx context.Context, a *answer, b *body) error {
-	d.report.refused(ctx, d.stream, a)
-	if b.count() > 1 {
-		return d.halve(b)
-	}
-	if d.stream.refuse() {
-		return d.bury(ctx, b, a.name(), a.message)
-	}
-	d.left = append(d.left[1:], b) // the next attempt begins with another
-	return d.hold(ctx, a, d.stream.close)
 }
 
 // bury keeps rows that can never be delivered. If that fails, they are not given up.

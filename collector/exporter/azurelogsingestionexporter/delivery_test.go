@@ -325,9 +325,16 @@ func deadLines(t *testing.T, path string) []map[string]any {
 }
 
 func TestIfEveryRowIsRefusedTheyAreHeldAndNotGivenUp(t *testing.T) {
+	for status, code := range map[int]string{400: "ContentDeserializationError", 413: "ContentLengthLimitExceeded"} {
+		t.Run(code, func(t *testing.T) { refuseEveryRow(t, sandbox.Fault{Status: status, Code: code, For: time.Hour}) })
+	}
+}
+
+func refuseEveryRow(t *testing.T, fault sandbox.Fault) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFar(t, demoWorld)
-		f.SetFault(sandbox.DCE, sandbox.Fault{Status: 400, Code: "ContentDeserializationError", For: time.Hour})
+		f.SetFault(sandbox.DCE, fault)
 		path := filepath.Join(t.TempDir(), "dead.json")
 		e := started(t, f, func(c *Config) { c.DeadLetter.Path = path })
 		consume(t, e, lines(0, 1000))

@@ -1,6 +1,7 @@
 package azurelogsingestionexporter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -112,7 +113,7 @@ func (r *request) pack(from *rows) {
 			in = window(at, now)
 		}
 		prefix := ""
-		if r.original != "" && isReplaced(at, now) {
+		if r.original != "" && isReplaced(at, now) && !r.hasOriginal(row) {
 			prefix, row = r.keepTime(at), row[1:]
 		}
 		r.add(in, prefix, row, at)
@@ -125,6 +126,12 @@ func (r *request) keepTime(at int64) string {
 	text := append(appendText([]byte{'{'}, r.original), ':', '"')
 	text = (&clock{}).appendTime(text, time.Unix(0, at))
 	return string(append(text, '"', ','))
+}
+
+// hasOriginal reports whether a row was in a batch before, and begins so.
+func (r *request) hasOriginal(row []byte) bool {
+	rest, found := bytes.CutPrefix(row, []byte(`{"`))
+	return found && bytes.HasPrefix(rest, []byte(r.original)) && bytes.HasPrefix(rest[len(r.original):], []byte(`":`))
 }
 
 func (r *request) add(in int64, prefix string, row []byte, at int64) {

@@ -202,6 +202,17 @@ func TestTheOriginalTimeIsKeptWhenAzureWouldReplaceIt(t *testing.T) {
 			if original := row["OriginalTime"]; (original != nil) != kept || kept && original != row["TimeGenerated"] {
 				t.Errorf("%v: %v", age, row)
 			}
+			again := e.request(destination{})
+			texts, err := r.closed[0].rows()
+			if err != nil {
+				t.Fatal(err)
+			}
+			again.rows.data = append(again.rows.data, texts[0]...)
+			again.rows.append(at)
+			again.closeAll()
+			if got, want := string(unpack(t, again.closed[0])), string(unpack(t, r.closed[0])); got != want {
+				t.Errorf("%v: the second time %s", age, got)
+			}
 		}
 	})
 }

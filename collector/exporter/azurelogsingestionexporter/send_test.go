@@ -102,7 +102,7 @@ func TestACeilingIsFoundAndTriedAgain(t *testing.T) {
 			t.Errorf("got %d of %d after %d refusals", got, limit, refused)
 		}
 		limit = serviceRequestBytes
-		for range 100 * probeRequests {
+		for range 20 * probeRequests {
 			time.Sleep(30 * time.Second)
 			try()
 		}

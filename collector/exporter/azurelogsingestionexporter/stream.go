@@ -107,10 +107,11 @@ type ceiling struct {
 	high     int // the least that was refused; 0: nothing was
 	refused  time.Time
 	accepted int // since it was refused, or raised
+	raised   int // how often since it was refused
 }
 
-// A ceiling that was learned is tried a little higher from time to time: it may have been
-// a proxy's that is gone.
+// A ceiling that was learned is tried a little higher after a while, and then more and
+// more: it may have been a proxy's that is gone.
 const (
 	probeAfter    = 10 * time.Minute
 	probeRequests = 64
@@ -133,7 +134,7 @@ func (c *ceiling) get() int {
 func (c *ceiling) refuse(size int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.high, c.refused, c.accepted = min(size, c.max), time.Now(), 0
+	c.high, c.refused, c.accepted, c.raised = min(size, c.max), time.Now(), 0, 0
 	if c.low >= c.high {
 		c.low = 0
 	}
@@ -149,7 +150,8 @@ func (c *ceiling) accept(size int) {
 	if c.accepted++; c.accepted < probeRequests || time.Since(c.refused) < probeAfter {
 		return
 	}
-	c.high, c.refused, c.accepted = c.high+c.high/8, time.Now(), 0
+	c.high += c.high >> max(0, 3-c.raised)
+	c.accepted, c.raised = 0, c.raised+1
 	if c.high >= c.max+c.max/8 {
 		c.high = 0
 	}
