@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
@@ -71,26 +72,46 @@ func (r *request) BytesSize() int {
 
 // MergeSplit is part of xexporterhelper.Request. The limits are not those that it gets
 // but what the stream is known to take.
+//
+// The queue takes it that all of r is delivered with the first of several requests that
+// are returned, and deletes it then.
 func (r *request) MergeSplit(_ context.Context, _ int, _ exporterhelper.RequestSizerType, other xexporterhelper.Request) ([]xexporterhelper.Request, error) {
 	r.pack(&r.rows)
-	if other != nil {
-		o := other.(*request)
-		r.closed = append(r.closed, o.closed...)
-		r.pack(&o.rows)
+	if other == nil {
+		return r.cut(), nil
 	}
-	return r.cut(), nil
+	before := slices.Clone(r.open)
+	r.pack(&other.(*request).rows)
+	if len(r.closed) < r.together() {
+		return []xexporterhelper.Request{r}, nil
+	}
+	for _, g := range before {
+		if slices.Contains(r.open, g) {
+			r.close(g, whenFlushed)
+		}
+	}
+	first := r.with(r.closed)
+	r.closed = nil
+	if len(r.open) == 0 {
+		return []xexporterhelper.Request{first}, nil
+	}
+	return []xexporterhelper.Request{first, r}, nil
 }
 
-// cut returns a request for each closed body, or for some if they have to wait, and last
-// the one that grows on.
-func (r *request) cut() []xexporterhelper.Request {
-	size := 1
+// together is how many closed bodies make a request.
+func (r *request) together() int {
 	if r.stream.closed() > 0 {
-		size = maxParked
+		return maxParked
 	}
+	return 1
+}
+
+// cut returns requests of closed bodies, and last the one that grows on.
+func (r *request) cut() []xexporterhelper.Request {
+	size := r.together()
 	var full []xexporterhelper.Request
 	for len(r.closed) >= size {
-		full = append(full, r.with(r.closed[:size]))
+		full = append(full, r.with(r.closed[:size:size]))
 		r.closed = r.closed[size:]
 	}
 	if len(r.open)+len(r.closed) > 0 || len(full) == 0 {
@@ -174,12 +195,7 @@ func (r *request) close(g *growing, why reason) {
 }
 
 func (r *request) drop(g *growing) {
-	for i := range r.open {
-		if r.open[i] == g {
-			r.open = append(r.open[:i], r.open[i+1:]...)
-			return
-		}
-	}
+	r.open = slices.DeleteFunc(r.open, func(other *growing) bool { return other == g })
 }
 
 // closeAll leaves bodies only: the batch is going to be sent.

@@ -134,6 +134,99 @@ func merge(t *testing.T, current xexporterhelper.Request, next *request, done []
 	return list[len(list)-1], done
 }
 
+// The queue forgets the rows that were in a batch as soon as the first request is
+// delivered that a merge returns.
+func TestTheFirstRequestOfAMergeHasAllThatWasInTheBatch(t *testing.T) {
+	for name, change := range map[string]struct {
+		before, after func(e *logsExporter)
+		long          bool // the new rows are longer than a request
+	}{
+		"usual":              {},
+		"narrow":             {before: func(e *logsExporter) { e.stream(destination{}).setNarrow() }},
+		"closed, then open":  {before: func(e *logsExporter) { e.stream(destination{}).close(time.Hour) }, after: func(e *logsExporter) { e.stream(destination{}).close(0) }},
+		"open, then closed":  {after: func(e *logsExporter) { e.stream(destination{}).close(time.Hour) }},
+		"a row that is long": {long: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(5, 5))
+			cuts := 0
+			for range 50 {
+				e := testExporter(t, func(c *Config) { c.MaxRequestBytes = leastRequestBytes })
+				if change.before != nil {
+					change.before(e)
+				}
+				cuts += mergeOnce(t, e, random, change.after, change.long)
+			}
+			if cuts == 0 {
+				t.Error("nothing was cut")
+			}
+		})
+	}
+}
+
+func mergeOnce(t *testing.T, e *logsExporter, random *rand.Rand, after func(e *logsExporter), long bool) (cuts int) {
+	t.Helper()
+	batch, n := numbered(e, 0, 1+random.IntN(30), 400, random), 0
+	for i := range batch.rows.at {
+		batch.rows.at[i] -= int64(i) * int64(10*time.Minute)
+	}
+	list, err := batch.MergeSplit(context.Background(), 1, exporterhelper.RequestSizerTypeBytes, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	current := list[len(list)-1].(*request)
+	inBatch := current.ItemsCount()
+	for _, r := range list[:len(list)-1] {
+		n += r.ItemsCount()
+	}
+	if after != nil {
+		after(e)
+	}
+	size := 400
+	if long {
+		size = 40_000
+	}
+	next := numbered(e, 1000, 1+random.IntN(100), size, random)
+	total := next.ItemsCount() + inBatch
+	list, err = current.MergeSplit(context.Background(), 1, exporterhelper.RequestSizerTypeBytes, next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := 0
+	for i, r := range list {
+		for _, b := range r.(*request).all(t) {
+			if i > 0 && b < 1000 {
+				t.Fatalf("row %d of the batch is in request %d of %d", b, i, len(list))
+			}
+			got++
+		}
+	}
+	if got != total {
+		t.Errorf("%d rows, want %d", got, total)
+	}
+	return len(list) - 1
+}
+
+// all are the numbers of all rows of a request, which is closed by that.
+func (r *request) all(t *testing.T) (all []int) {
+	t.Helper()
+	r.closeAll()
+	for _, b := range r.closed {
+		texts, err := b.rows()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range texts {
+			var row struct{ N int }
+			if err := json.Unmarshal(text, &row); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, row.N)
+		}
+	}
+	return all
+}
+
 func TestARequestIsStoredAndRead(t *testing.T) {
 	e := testExporter(t)
 	for _, to := range []destination{{}, {dcr: ruleTwo}, {stream: "Microsoft-Syslog"}, {ruleTwo, tableX}} {
