@@ -42,6 +42,7 @@ type packer struct {
 	out     wire
 	deflate *flate.Writer
 	alone   *flate.Writer // for rows that are tried out; made when there is one
+	level   int
 	tried   wire
 	lead    []byte // what comes before a row
 	crc     uint32
@@ -76,15 +77,15 @@ func (p *packers) recycle(used *rows) {
 func (p *packers) get(limit, rawLimit int) *packer {
 	made, _ := p.pool.Get().(*packer)
 	if made == nil {
-		made = &packer{deflate: p.compressor(), alone: p.compressor()}
+		made = &packer{deflate: compressor(p.level), level: p.level}
 	}
 	made.begin(limit, rawLimit)
 	return made
 }
 
 // compressor panics for no level that the configuration lets through.
-func (p *packers) compressor() *flate.Writer {
-	w, err := flate.NewWriter(nil, p.level)
+func compressor(level int) *flate.Writer {
+	w, err := flate.NewWriter(nil, level)
 	if err != nil {
 		panic(err)
 	}
@@ -161,6 +162,9 @@ func (p *packer) flush() {
 // put behind those of the flushed body, after which the compressor may no longer refer to
 // what was before.
 func (p *packer) addAlone(prefix string, row []byte) bool {
+	if p.alone == nil {
+		p.alone = compressor(p.level)
+	}
 	p.tried = p.tried[:0]
 	p.alone.Reset(&p.tried)
 	crc := p.crc

@@ -37,6 +37,17 @@ func (w *watched) Report(event *componentstatus.Event) {
 	w.events = append(w.events, event)
 }
 
+// last is the latest event, of so many.
+func (w *watched) last(t *testing.T) (event *componentstatus.Event, n int) {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.events) == 0 {
+		t.Fatal("no event")
+	}
+	return w.events[len(w.events)-1], len(w.events)
+}
+
 // sum adds the points of a metric up whose attributes have a text.
 func sum(t *testing.T, tt *componenttest.Telemetry, name, with string) float64 {
 	t.Helper()
@@ -85,7 +96,7 @@ func TestTheOperatorSeesHowItGoes(t *testing.T) {
 		if held := sum(t, tt, "held", "OperationFailed"); held < 400 || held > 560 {
 			t.Errorf("held for %v s", held)
 		}
-		if n := len(host.events); n != 1 || host.events[0].Status() != componentstatus.StatusRecoverableError || !strings.Contains(host.events[0].Err().Error(), "Monitoring Metrics Publisher") {
+		if event, n := host.last(t); n != 1 || event.Status() != componentstatus.StatusRecoverableError || !strings.Contains(event.Err().Error(), "Monitoring Metrics Publisher") {
 			t.Errorf("%d events", n)
 		}
 		time.Sleep(10 * time.Minute)
@@ -103,7 +114,7 @@ func TestTheOperatorSeesHowItGoes(t *testing.T) {
 		if n := sum(t, tt, "batches", "split"); n == 0 {
 			t.Error("no batch was split")
 		}
-		if last := host.events[len(host.events)-1]; last.Status() != componentstatus.StatusOK {
+		if last, _ := host.last(t); last.Status() != componentstatus.StatusOK {
 			t.Errorf("the last status is %v", last.Status())
 		}
 		if err := e.Shutdown(context.Background()); err != nil {

@@ -150,7 +150,7 @@ func TestTheFirstRequestOfAMergeHasAllThatWasInTheBatch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(5, 5))
 			cuts := 0
-			for range 50 {
+			for range 15 {
 				e := testExporter(t, func(c *Config) { c.MaxRequestBytes = leastRequestBytes })
 				if change.before != nil {
 					change.before(e)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,20 +124,27 @@ func TestAGateLetsSoManyThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{max: 4}
 		most, now := 0, 0
+		var mu sync.Mutex
 		for range 20 {
 			go func() {
 				if open, err := g.enter(t.Context()); err != nil || !open {
 					t.Errorf("%v, %v", open, err)
 				}
+				mu.Lock()
 				now++
 				most = max(most, now)
+				mu.Unlock()
 				time.Sleep(time.Second)
+				mu.Lock()
 				now--
+				mu.Unlock()
 				g.leave()
 			}()
 			synctest.Wait()
 		}
 		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
 		if most != 4 {
 			t.Errorf("%d at once", most)
 		}
