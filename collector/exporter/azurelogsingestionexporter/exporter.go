@@ -116,6 +116,13 @@ func (e *logsExporter) stream(to destination) *stream {
 	return s
 }
 
+// hasStreams reports whether there are several.
+func (e *logsExporter) hasStreams() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.streams) > 1
+}
+
 func orText(text, fallback string) string {
 	if text == "" {
 		return fallback

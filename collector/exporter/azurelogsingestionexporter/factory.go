@@ -40,7 +40,7 @@ func createLogs(ctx context.Context, set exporter.Settings, cfg component.Config
 		return nil, err
 	}
 	if queue := config.QueueConfig.Get(); queue != nil && !queue.WaitForResult {
-		e.putBack.queue, e.putBack.most = queued, int64(queue.NumConsumers/2)
+		e.putBack.queue, e.putBack.most, e.putBack.others = queued, int64(queue.NumConsumers/2), e.hasStreams
 	}
 	return &router{Logs: queued, config: config}, nil
 }

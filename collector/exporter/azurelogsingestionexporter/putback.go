@@ -9,43 +9,48 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 )
 
-// putBack gives batches that have to wait back to the queue when half of its consumers
-// wait already: the others are for the streams that take rows. A queue that is stored has
-// the rows twice for a moment, and never not at all.
+// putBack gives batches that have waited for a while back to the queue when half of its
+// consumers wait already: the others are for the streams that take rows. A queue that is
+// stored has the rows twice for a moment, and never not at all.
 type putBack struct {
 	queue   consumer.Logs
-	most    int64 // how many may wait
+	most    int64       // how many may wait
+	others  func() bool // whether there is more than one stream
 	waiting atomic.Int64
 }
 
-// offerTime is how long the queue may take. It is full now and then, and then the batch
-// has to wait where it is.
-const offerTime = 100 * time.Millisecond
+const (
+	// leastWait keeps an outage from sending everything in circles.
+	leastWait = 15 * time.Second
+
+	// offerTime is how long the queue may take. It is full now and then, and then the
+	// batch has to wait where it is.
+	offerTime = 100 * time.Millisecond
+)
 
 // settle returns what becomes of an attempt to send r, of which left is left.
 func (p *putBack) settle(ctx context.Context, r, left *request, err error) error {
-	if err == nil {
-		if r.waiting {
+	isWaiting := !r.since.IsZero()
+	if err == nil || isWaiting && p.isDue(r) && p.offer(ctx, left) {
+		if isWaiting {
 			p.waiting.Add(-1)
 		}
 		return nil
 	}
-	if r.waiting && p.waiting.Load() > p.most && p.offer(ctx, left) {
-		p.waiting.Add(-1)
-		return nil
-	}
-	if left.waiting = true; !r.waiting {
+	if left.since = r.since; !isWaiting {
+		left.since = time.Now()
 		p.waiting.Add(1)
 	}
 	return &leftError{err, left}
 }
 
+func (p *putBack) isDue(r *request) bool {
+	return p.queue != nil && time.Since(r.since) >= leastWait && p.waiting.Load() > p.most && p.others()
+}
+
 type offered struct{}
 
 func (p *putBack) offer(ctx context.Context, left *request) bool {
-	if p.queue == nil {
-		return false
-	}
 	fresh := left.with(nil)
 	for _, b := range left.closed {
 		texts, err := b.rows()

@@ -23,7 +23,7 @@ type request struct {
 	open   []*growing
 	closed []*body
 
-	waiting bool // an attempt has failed
+	since time.Time // of the first attempt that has failed
 }
 
 var _ xexporterhelper.RequestErrorHandler = (*request)(nil)
