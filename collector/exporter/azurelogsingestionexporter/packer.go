@@ -44,7 +44,7 @@ type packer struct {
 	alone   *flate.Writer // for rows that are tried out; made when there is one
 	level   int
 	tried   wire
-	lead    []byte // what comes before a row
+	staged  []byte // rows that the compressor does not have yet
 	crc     uint32
 	raw     int
 	pending int // bytes since the last flush
@@ -102,7 +102,7 @@ func (p *packers) seal(made *packer, reason reason) *body {
 func (p *packer) begin(limit, rawLimit int) {
 	p.limit, p.rawLimit = limit, rawLimit
 	p.out, p.at = append(p.out[:0], gzipHeader...), nil
-	p.crc, p.raw, p.pending = 0, 0, 0
+	p.crc, p.raw, p.pending, p.staged = 0, 0, 0, p.staged[:0]
 	p.deflate.Reset(&p.out)
 }
 
@@ -132,7 +132,7 @@ func (p *packer) add(prefix string, row []byte, at int64) bool {
 	}
 	switch {
 	case bound(p.pending+size) <= p.room():
-		p.write(p.deflate, prefix, row)
+		p.write(prefix, row)
 		p.pending += size
 	case len(p.at) > 0 && p.room() < p.limit/64 || !p.addAlone(prefix, row):
 		return false
@@ -142,18 +142,22 @@ func (p *packer) add(prefix string, row []byte, at int64) bool {
 	return true
 }
 
-func (p *packer) write(w *flate.Writer, prefix string, row []byte) {
-	p.lead = append(append(p.lead[:0], p.separator()...), prefix...)
-	p.writePart(w, p.lead)
-	p.writePart(w, row)
+// write keeps rows until there are enough to be worth a call of the compressor.
+func (p *packer) write(prefix string, row []byte) {
+	p.staged = append(append(append(p.staged, p.separator()...), prefix...), row...)
+	if len(p.staged) >= 16<<10 {
+		p.drain(p.deflate)
+	}
 }
 
-func (p *packer) writePart(w *flate.Writer, part []byte) {
-	_, _ = w.Write(part) // a wire takes everything
-	p.crc = crc32.Update(p.crc, crc32.IEEETable, part)
+func (p *packer) drain(to *flate.Writer) {
+	_, _ = to.Write(p.staged) // a wire takes everything
+	p.crc = crc32.Update(p.crc, crc32.IEEETable, p.staged)
+	p.staged = p.staged[:0]
 }
 
 func (p *packer) flush() {
+	p.drain(p.deflate)
 	_ = p.deflate.Flush()
 	p.pending = 0
 }
@@ -168,7 +172,8 @@ func (p *packer) addAlone(prefix string, row []byte) bool {
 	p.tried = p.tried[:0]
 	p.alone.Reset(&p.tried)
 	crc := p.crc
-	p.write(p.alone, prefix, row)
+	p.staged = append(append(append(p.staged[:0], p.separator()...), prefix...), row...)
+	p.drain(p.alone)
 	_ = p.alone.Flush()
 	if len(p.tried) > p.room() {
 		p.crc = crc
@@ -180,7 +185,8 @@ func (p *packer) addAlone(prefix string, row []byte) bool {
 }
 
 func (p *packer) close(why reason) *body {
-	p.writePart(p.deflate, []byte{']'})
+	p.staged = append(p.staged, ']')
+	p.drain(p.deflate)
 	_ = p.deflate.Close()
 	p.out = binary.LittleEndian.AppendUint32(p.out, p.crc)
 	p.out = binary.LittleEndian.AppendUint32(p.out, uint32(p.raw+1)) //nolint:gosec // modulo 2^32 is what the format wants

@@ -1,11 +1,14 @@
 package azurelogsingestionexporter
 
-import "strings"
+import (
+	"math"
+	"strings"
+)
 
 // member is one of a JSON object, as positions in its text.
 type member struct {
-	key, keyEnd     int // without the quotation marks
-	value, valueEnd int
+	key, keyEnd     int32 // without the quotation marks
+	value, valueEnd int32
 	escaped         bool // the key has backslashes
 }
 
@@ -16,7 +19,7 @@ const maxNesting = 256
 // allowed, and appends its members. UTF-8 is the caller's affair.
 func scanObject(text string, members []member) ([]member, bool) {
 	i := skipSpace(text, 0)
-	if i == len(text) || text[i] != '{' {
+	if i == len(text) || text[i] != '{' || len(text) > math.MaxInt32 {
 		return members, false
 	}
 	s := scanner{text: text}
@@ -45,6 +48,9 @@ func skipSpace(text string, i int) int {
 
 // next is the character after white space, and 0 at the end.
 func (s *scanner) next(i int) (byte, int) {
+	if i < len(s.text) && s.text[i] > ' ' { // mostly there is none
+		return s.text[i], i + 1
+	}
 	i = skipSpace(s.text, i)
 	if i == len(s.text) {
 		return 0, i
@@ -80,14 +86,14 @@ func (s *scanner) member(c byte, i, depth int) (member, int) {
 	if c != '"' {
 		return member{}, s.fail()
 	}
-	end, escaped := s.string(i)
-	m := member{key: i, keyEnd: end - 1, escaped: escaped}
-	if c, i = s.next(end); c != ':' {
-		return m, s.fail()
+	keyEnd, escaped := s.string(i)
+	c, value := s.next(keyEnd)
+	if c != ':' {
+		return member{}, s.fail()
 	}
-	m.value = skipSpace(s.text, i)
-	m.valueEnd = s.value(m.value, depth)
-	return m, m.valueEnd
+	value = skipSpace(s.text, value)
+	end := s.value(value, depth)
+	return member{int32(i), int32(keyEnd - 1), int32(value), int32(end), escaped}, end
 }
 
 func (s *scanner) array(i, depth int) int {
