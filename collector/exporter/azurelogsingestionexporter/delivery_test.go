@@ -450,6 +450,30 @@ func sendRandom(t *testing.T, e exporter.Logs, times int) (rows int) {
 	return times * 200
 }
 
+func TestWhatWasDeliveredIsNotSentAgainWithTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFar(t, demoWorld)
+		n := 0
+		f.between = func(r *http.Request, _ int) *http.Response {
+			n++
+			switch n { // the whole, the first half, the second half twice
+			case 1:
+				return respond(r, 413, "ContentLengthLimitExceeded")
+			case 3, 4:
+				return respond(r, 503, "ServiceUnavailable")
+			}
+			return nil
+		}
+		e := started(t, f)
+		consume(t, e, lines(0, 100))
+		time.Sleep(time.Minute)
+		f.wantOnce(t, 100)
+		if n != 5 {
+			t.Errorf("%d requests", n)
+		}
+	})
+}
+
 func TestALargeBodyThatIsNotFoundIsHalved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFar(t, demoWorld)

@@ -93,7 +93,7 @@ func (s *scanner) member(c byte, i, depth int) (member, int) {
 	}
 	value = skipSpace(s.text, value)
 	end := s.value(value, depth)
-	return member{int32(i), int32(keyEnd - 1), int32(value), int32(end), escaped}, end
+	return member{int32(i), int32(keyEnd - 1), int32(value), int32(end), escaped}, end //nolint:gosec // scanObject takes no longer text
 }
 
 func (s *scanner) array(i, depth int) int {

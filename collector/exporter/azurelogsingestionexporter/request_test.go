@@ -334,6 +334,20 @@ func TestANarrowStreamGetsABodyForEachHalfHour(t *testing.T) {
 	})
 }
 
+func TestRowsThatGetTheTimeOfTheirReceiptGoTogether(t *testing.T) {
+	e := testExporter(t)
+	e.stream(destination{}).setNarrow()
+	r := e.request(destination{})
+	for i := range 50 {
+		r.rows.data = append(r.rows.data, `{"TimeGenerated":"x","n":`+strconv.Itoa(i)+`}`...)
+		r.rows.append(time.Now().Add(-time.Duration(3+i) * 24 * time.Hour))
+	}
+	r.closeAll()
+	if len(r.closed) != 1 {
+		t.Errorf("%d bodies", len(r.closed))
+	}
+}
+
 func TestManyHalfHoursDoNotKeepManyBodiesOpen(t *testing.T) {
 	e := testExporter(t)
 	e.stream(destination{}).setNarrow()
