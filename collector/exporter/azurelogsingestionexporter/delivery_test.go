@@ -579,6 +579,28 @@ func TestARuleThatIsHeldForLongDoesNotOccupyTheQueue(t *testing.T) {
 	}
 }
 
+func TestWhatIsHeldIsTriedNowAndThen(t *testing.T) {
+	for status, code := range map[int]string{400: "InvalidStream", 403: "OperationFailed"} {
+		t.Run(code, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFar(t, demoWorld)
+				f.SetFault(sandbox.DCE, sandbox.Fault{Status: status, Code: code, For: 20 * time.Minute})
+				e := started(t, f)
+				for i := range 20 {
+					consume(t, e, lines(i, 1))
+					time.Sleep(3 * time.Second)
+				}
+				time.Sleep(18 * time.Minute)
+				if n := len(f.requests()); n < 20 || n > 80 {
+					t.Errorf("%d requests in 19 minutes", n)
+				}
+				time.Sleep(10 * time.Minute)
+				f.wantOnce(t, 20)
+			})
+		})
+	}
+}
+
 func TestARuleThatAsksForItIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFar(t, demoWorld)

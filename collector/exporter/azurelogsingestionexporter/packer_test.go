@@ -84,13 +84,14 @@ func TestNoBodyIsLongerThanItMayBe(t *testing.T) {
 	slow := os.Getenv("KEYLESS_SLOW") == "1"
 	for _, k := range kinds() {
 		t.Run(k.name, func(t *testing.T) {
-			full, small := 3, 0
+			full, small := 3, 50
 			if slow {
-				full, small = 100, 12_400
+				full, small = 100, 12_350
 			}
 			f := filling{t: t, kind: k, random: rand.New(rand.NewPCG(7, 7)), packers: &packers{level: 2}}
 			f.run(full, serviceRequestBytes)
 			f.run(small, 16<<10)
+			f.run(50, leastRequestBytes)
 			t.Logf("%d bodies, mean fill of those with 1 MiB %.2f %%", f.bodies, 100*f.mean)
 			if f.mean < k.fill {
 				t.Errorf("mean fill %.2f %%, want %.0f %%", 100*f.mean, 100*k.fill)
@@ -137,6 +138,15 @@ func (f *filling) run(n, limit int) {
 	}
 	if limit == serviceRequestBytes {
 		f.mean = sum / float64(n)
+	}
+}
+
+func TestNoLevelMakesABodyTooLong(t *testing.T) {
+	for level := 1; level <= 9; level++ {
+		for _, k := range kinds()[:4] {
+			f := filling{t: t, kind: k, random: rand.New(rand.NewPCG(3, 3)), packers: &packers{level: level}}
+			f.run(20, 16<<10)
+		}
 	}
 }
 
