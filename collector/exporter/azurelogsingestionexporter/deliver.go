@@ -3,7 +3,6 @@ package azurelogsingestionexporter
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,8 +14,9 @@ import (
 // delivery sends the bodies of one request, and takes those apart that are refused.
 type delivery struct {
 	*deliverer
-	stream *stream
-	left   []*body
+	stream   *stream
+	left     []*body
+	notFound int // the size of a body that was, perhaps, too large
 }
 
 // deliverer is what all deliveries share.
@@ -67,19 +67,17 @@ func (d *delivery) step(ctx context.Context, b *body) error {
 	}
 }
 
-var errClosed = errors.New("the data collection rule takes nothing at present")
-
 // send waits for a place. While the stream is closed there is none.
 func (d *delivery) send(ctx context.Context, b *body) (*answer, error) {
 	if wait := d.stream.closed(); wait > 0 {
-		return nil, exporterhelper.NewThrottleRetry(errClosed, wait)
+		return nil, exporterhelper.NewThrottleRetry(d.stream.why(), wait)
 	}
 	open, err := d.stream.rule.enter(ctx)
 	switch {
 	case err != nil:
 		return nil, err
 	case !open:
-		return nil, exporterhelper.NewThrottleRetry(errClosed, d.stream.closed())
+		return nil, exporterhelper.NewThrottleRetry(d.stream.why(), d.stream.closed())
 	}
 	defer d.stream.rule.leave()
 	return d.sender.send(ctx, d.stream.destination, b), nil
@@ -96,13 +94,19 @@ func (d *delivery) judge(a *answer, b *body) verdict {
 
 func (d *delivery) accept(ctx context.Context, b *body) {
 	d.left = d.left[1:]
+	if d.notFound > 0 { // so that was why
+		d.stream.wire.refuse(d.notFound)
+		d.notFound = 0
+	}
 	d.report.accepted(ctx, d.stream, b)
 }
 
 // shrink halves a body that is too large, and remembers.
 func (d *delivery) shrink(ctx context.Context, a *answer, b *body) error {
 	switch {
-	case b.count() == 1 || a.status == http.StatusNotFound: // which may mean something else
+	case b.count() == 1:
+	case a.status == http.StatusNotFound:
+		d.notFound = len(b.wire)
 	case a.code == "PayloadSizeLimitExceeded":
 		d.stream.raw.refuse(b.raw)
 	default:

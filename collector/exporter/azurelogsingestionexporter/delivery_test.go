@@ -486,9 +486,18 @@ func TestALargeBodyThatIsNotFoundIsHalved(t *testing.T) {
 		e := started(t, f)
 		consume(t, e, lines(100_000, 1))
 		time.Sleep(10 * time.Second)
-		sent := sendRandom(t, e, 20)
+		sent := sendRandom(t, e, 100)
 		time.Sleep(10 * time.Minute)
 		f.wantOnce(t, sent+1)
+		all, refused := f.requests(), 0
+		for _, r := range all[len(all)/2:] {
+			if r.refused {
+				refused++
+			}
+		}
+		if refused > 3 {
+			t.Errorf("%d of the last %d requests were refused", refused, len(all)/2)
+		}
 	})
 }
 
@@ -637,6 +646,48 @@ func TestAttributesSayWhereARecordGoes(t *testing.T) {
 			t.Errorf("%d rows of the other", n)
 		}
 	})
+}
+
+// onTheWire is the extension for a sandbox that listens: it adds the token, and no more.
+type onTheWire struct{ *far }
+
+// RoundTripper is part of extensionauth.HTTPClient.
+func (o onTheWire) RoundTripper(base http.RoundTripper) (http.RoundTripper, error) {
+	return tokenAdder{base, o.token()}, nil
+}
+
+type tokenAdder struct {
+	base  http.RoundTripper
+	token string
+}
+
+// RoundTrip is part of http.RoundTripper.
+func (a tokenAdder) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+a.token)
+	return a.base.RoundTrip(r)
+}
+
+// GetExtensions is part of component.Host.
+func (o onTheWire) GetExtensions() map[component.ID]component.Component {
+	return map[component.ID]component.Component{component.MustNewID("keyless"): o}
+}
+
+func TestRowsArriveOverTheNetwork(t *testing.T) {
+	f := newFar(t, demoWorld)
+	if err := f.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	e := started(t, onTheWire{f}, func(c *Config) {
+		c.ClientConfig.Endpoint, c.AllowEndpoint = f.URL(sandbox.DCE), true
+	})
+	for i := range 10 {
+		consume(t, e, lines(i*1000, 1000))
+	}
+	if err := e.Shutdown(context.Background()); err != nil { // which sends what is left
+		t.Fatal(err)
+	}
+	f.wantOnce(t, 10_000)
 }
 
 func TestAFarSideThatRedirectsGetsNoToken(t *testing.T) {

@@ -1,6 +1,7 @@
 package azurelogsingestionexporter
 
 import (
+	"fmt"
 	"sync"
 	"time"
 )
@@ -36,6 +37,13 @@ func (s *stream) closed() time.Duration {
 	own := time.Until(s.until)
 	s.mu.Unlock()
 	return max(own, s.rule.closed())
+}
+
+// why is the error of who comes while the stream is closed.
+func (s *stream) why() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fmt.Errorf("%s of %s takes nothing at present: %s", s.stream, s.dcr, orText(s.code, "another stream of the rule was refused"))
 }
 
 func (s *stream) close(d time.Duration) {
