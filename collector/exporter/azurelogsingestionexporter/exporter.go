@@ -145,11 +145,13 @@ func (e *logsExporter) Marshal(_ context.Context, req xexporterhelper.Request) (
 }
 
 // Unmarshal is part of exporterhelper.QueueBatchEncoding. The queue deletes what it cannot
-// read, so that is said here.
+// read, so that is said here. Nothing at all was deleted before: it was delivered.
 func (e *logsExporter) Unmarshal(stored []byte) (context.Context, xexporterhelper.Request, error) {
 	to, all, err := readRequest(stored)
-	if err != nil {
+	if err != nil && len(stored) > 0 {
 		e.set.Logger.Error("A stored request cannot be read, and is lost. Was it stored by a later version?")
+	}
+	if err != nil {
 		return context.Background(), nil, err
 	}
 	r := e.request(to)

@@ -17,6 +17,8 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 const (
@@ -385,5 +387,19 @@ func TestClosedBodiesWaitTogetherWhileTheStreamTakesNothing(t *testing.T) {
 	e.stream(destination{}).rule.close(time.Minute)
 	if requests, bodies := count(); requests > bodies/maxParked+1 {
 		t.Errorf("closed: %d requests for %d bodies", requests, bodies)
+	}
+}
+
+func TestOnlyWhatIsLostIsReported(t *testing.T) {
+	core, logs := observer.New(zap.ErrorLevel)
+	e := testExporter(t)
+	e.set.Logger = zap.New(core)
+	for _, stored := range []string{"", "another format"} {
+		if _, _, err := e.Unmarshal([]byte(stored)); err == nil {
+			t.Errorf("%q is read", stored)
+		}
+	}
+	if logs.Len() != 1 {
+		t.Errorf("%d entries in the log", logs.Len())
 	}
 }
