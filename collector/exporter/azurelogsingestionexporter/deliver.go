@@ -101,9 +101,12 @@ func (d *delivery) accept(ctx context.Context, b *body) {
 	d.report.accepted(ctx, d.stream, b)
 }
 
-// shrink halves a body that is too large, and remembers.
+// shrink halves a body that is too large, and remembers. One that is small is refused for
+// another reason, which somebody has to find.
 func (d *delivery) shrink(ctx context.Context, a *answer, b *body) error {
 	switch {
+	case b.raw <= maxField: // for which no limit can be too low
+		return d.hold(ctx, a, d.stream.close)
 	case b.count() == 1:
 	case a.status == http.StatusNotFound:
 		d.notFound = len(b.wire)

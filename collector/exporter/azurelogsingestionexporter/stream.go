@@ -134,7 +134,7 @@ func (c *ceiling) get() int {
 	}
 	learned := c.low
 	if c.high-c.low > c.high/32 {
-		learned = (c.low + c.high) / 2
+		learned = (max(c.low, c.high/4) + c.high) / 2 // somewhat more than half, so that a half fits
 	}
 	return max(learned, leastRequestBytes)
 }
