@@ -716,8 +716,18 @@ func TestAFarSideThatRedirectsGetsNoToken(t *testing.T) {
 // comes twice only if an answer was lost, or a restart fell between two halves.
 func TestAnyScheduleOfFaultsLosesNothing(t *testing.T) {
 	faults := []sandbox.Fault{
-		{Status: 401}, {Status: 403}, {Status: 404}, {Status: 413, Code: "ContentLengthLimitExceeded"}, {Status: 429, RetryAfter: 7 * time.Second},
-		{Status: 400, Code: "InvalidStream"}, {Status: 500}, {Status: 503}, {Reset: true}, {Delay: 2 * time.Minute}, {Truncate: true}, {Body: "<html>", Status: 502},
+		{Status: 401},
+		{Status: 403},
+		{Status: 404},
+		{Status: 413, Code: "ContentLengthLimitExceeded"},
+		{Status: 429, RetryAfter: 7 * time.Second},
+		{Status: 400, Code: "InvalidStream"},
+		{Status: 500},
+		{Status: 503},
+		{Reset: true},
+		{Delay: 2 * time.Minute},
+		{Truncate: true},
+		{Body: "<html>", Status: 502},
 	}
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
