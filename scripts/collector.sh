@@ -31,7 +31,7 @@ distribution() {
 }
 
 build() {
-	CGO_ENABLED=0 go -C collector/distribution build -trimpath -ldflags '-s -w' -o "$root/${OUT:-bin/keyless-collector}" .
+	CGO_ENABLED=0 go -C collector/distribution build -trimpath -ldflags '-s -w' -o "$(realpath -m "${OUT:-bin/keyless-collector}")" .
 }
 
 case ${1:-} in

@@ -3,8 +3,13 @@
 package main
 
 import (
+	azurelogsingestionexporter "github.com/keyless-id/keyless/collector/exporter/azurelogsingestionexporter"
+	azuremonitorprometheusexporter "github.com/keyless-id/keyless/collector/exporter/azuremonitorprometheusexporter"
+	kafkaexporter "github.com/keyless-id/keyless/collector/exporter/kafkaexporter"
 	filestorageextension "github.com/keyless-id/keyless/collector/extension/filestorageextension"
-	kafkaexporter "github.com/open-telemetry/opentelemetry-collector-contrib/exporter/kafkaexporter"
+	keylessextension "github.com/keyless-id/keyless/collector/extension/keylessextension"
+	kafkareceiver "github.com/keyless-id/keyless/collector/receiver/kafkareceiver"
+	lumberjackreceiver "github.com/keyless-id/keyless/collector/receiver/lumberjackreceiver"
 	bearertokenauthextension "github.com/open-telemetry/opentelemetry-collector-contrib/extension/bearertokenauthextension"
 	healthcheckextension "github.com/open-telemetry/opentelemetry-collector-contrib/extension/healthcheckextension"
 	attributesprocessor "github.com/open-telemetry/opentelemetry-collector-contrib/processor/attributesprocessor"
@@ -55,6 +60,7 @@ func components() (otelcol.Factories, error) {
 
 	factories.Extensions, err = otelcol.MakeFactoryMap[extension.Factory](
 		filestorageextension.NewFactory(),
+		keylessextension.NewFactory(),
 		healthcheckextension.NewFactory(),
 		bearertokenauthextension.NewFactory(),
 	)
@@ -63,11 +69,14 @@ func components() (otelcol.Factories, error) {
 	}
 	factories.ExtensionModules = makeModulesMap(factories.Extensions, map[component.Type]string{
 		filestorageextension.NewFactory().Type():     "github.com/keyless-id/keyless/collector v0.0.0",
+		keylessextension.NewFactory().Type():         "github.com/keyless-id/keyless/collector v0.0.0",
 		healthcheckextension.NewFactory().Type():     "github.com/open-telemetry/opentelemetry-collector-contrib/extension/healthcheckextension v0.160.0",
 		bearertokenauthextension.NewFactory().Type(): "github.com/open-telemetry/opentelemetry-collector-contrib/extension/bearertokenauthextension v0.160.0",
 	})
 
 	factories.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](
+		lumberjackreceiver.NewFactory(),
+		kafkareceiver.NewFactory(),
 		otlpreceiver.NewFactory(),
 		filelogreceiver.NewFactory(),
 		syslogreceiver.NewFactory(),
@@ -79,6 +88,8 @@ func components() (otelcol.Factories, error) {
 		return otelcol.Factories{}, err
 	}
 	factories.ReceiverModules = makeModulesMap(factories.Receivers, map[component.Type]string{
+		lumberjackreceiver.NewFactory().Type():  "github.com/keyless-id/keyless/collector v0.0.0",
+		kafkareceiver.NewFactory().Type():       "github.com/keyless-id/keyless/collector v0.0.0",
 		otlpreceiver.NewFactory().Type():        "go.opentelemetry.io/collector/receiver/otlpreceiver v0.160.0",
 		filelogreceiver.NewFactory().Type():     "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/filelogreceiver v0.160.0",
 		syslogreceiver.NewFactory().Type():      "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/syslogreceiver v0.160.0",
@@ -88,19 +99,23 @@ func components() (otelcol.Factories, error) {
 	})
 
 	factories.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](
+		azurelogsingestionexporter.NewFactory(),
+		kafkaexporter.NewFactory(),
+		azuremonitorprometheusexporter.NewFactory(),
 		debugexporter.NewFactory(),
 		otlpexporter.NewFactory(),
 		otlphttpexporter.NewFactory(),
-		kafkaexporter.NewFactory(),
 	)
 	if err != nil {
 		return otelcol.Factories{}, err
 	}
 	factories.ExporterModules = makeModulesMap(factories.Exporters, map[component.Type]string{
-		debugexporter.NewFactory().Type():    "go.opentelemetry.io/collector/exporter/debugexporter v0.160.0",
-		otlpexporter.NewFactory().Type():     "go.opentelemetry.io/collector/exporter/otlpexporter v0.160.0",
-		otlphttpexporter.NewFactory().Type(): "go.opentelemetry.io/collector/exporter/otlphttpexporter v0.160.0",
-		kafkaexporter.NewFactory().Type():    "github.com/open-telemetry/opentelemetry-collector-contrib/exporter/kafkaexporter v0.160.0",
+		azurelogsingestionexporter.NewFactory().Type():     "github.com/keyless-id/keyless/collector v0.0.0",
+		kafkaexporter.NewFactory().Type():                  "github.com/keyless-id/keyless/collector v0.0.0",
+		azuremonitorprometheusexporter.NewFactory().Type(): "github.com/keyless-id/keyless/collector v0.0.0",
+		debugexporter.NewFactory().Type():                  "go.opentelemetry.io/collector/exporter/debugexporter v0.160.0",
+		otlpexporter.NewFactory().Type():                   "go.opentelemetry.io/collector/exporter/otlpexporter v0.160.0",
+		otlphttpexporter.NewFactory().Type():               "go.opentelemetry.io/collector/exporter/otlphttpexporter v0.160.0",
 	})
 
 	factories.Processors, err = otelcol.MakeFactoryMap[processor.Factory](

@@ -26,6 +26,9 @@ type Config struct {
 	Traces  Signal `mapstructure:"traces"`
 
 	Producer Producer `mapstructure:"producer"`
+
+	// Timeout is how long one try may take.
+	Timeout time.Duration `mapstructure:"timeout"`
 }
 
 // Signal is where one goes, and how.
@@ -38,13 +41,16 @@ type Signal struct {
 type Producer struct {
 	// MaxMessageBytes is what a broker takes in one record batch (message.max.bytes there).
 	MaxMessageBytes int32 `mapstructure:"max_message_bytes"`
-	// RequiredAcks is -1 for all in-sync replicas, 1 for the leader alone. 0 is not offered:
-	// nobody would know what arrived.
-	RequiredAcks int    `mapstructure:"required_acks"`
+	// RequiredAcks is all, -1 or nothing for all in-sync replicas, 1 for the leader alone. 0 is
+	// not offered: nobody would know what arrived.
+	RequiredAcks any    `mapstructure:"required_acks"`
 	Compression  string `mapstructure:"compression"` // none, gzip, snappy, lz4 or zstd
-	// Timeout is how long one try may take.
-	Timeout time.Duration `mapstructure:"timeout"`
+	// AllowAutoTopicCreation makes a topic that is missing, if the broker does that.
+	AllowAutoTopicCreation bool `mapstructure:"allow_auto_topic_creation"`
 }
+
+// leaderOnly reports whether a record may be lost with the leader.
+func (p Producer) leaderOnly() bool { return p.RequiredAcks == 1 }
 
 const (
 	otlpProto = "otlp_proto"
@@ -70,14 +76,19 @@ func createDefaultConfig() component.Config {
 		Logs:        Signal{Topic: "otlp_logs", Encoding: otlpProto},
 		Metrics:     Signal{Topic: "otlp_metrics", Encoding: otlpProto},
 		Traces:      Signal{Topic: "otlp_spans", Encoding: otlpProto},
-		Producer:    Producer{MaxMessageBytes: 1_000_000, RequiredAcks: -1, Compression: "zstd", Timeout: 30 * time.Second},
+		Producer:    Producer{MaxMessageBytes: 1_000_000, Compression: "zstd"},
+		Timeout:     10 * time.Second,
 	}
 }
 
 // Validate reports what cannot work, all of it.
 func (c *Config) Validate() error {
+	var never error
+	if c.Timeout <= 0 {
+		never = errors.New("timeout must be positive")
+	}
 	return errors.Join(
-		c.Config.Check(), c.Producer.validate(),
+		never, c.Config.Check(), c.Producer.validate(),
 		c.Logs.validate("logs"), c.Metrics.validate("metrics"), c.Traces.validate("traces"),
 	)
 }
@@ -96,12 +107,10 @@ func (p Producer) validate() error {
 	switch {
 	case p.MaxMessageBytes < 2*room:
 		return fmt.Errorf("producer::max_message_bytes must be %d or more", 2*room)
-	case p.RequiredAcks != -1 && p.RequiredAcks != 1:
-		return errors.New("producer::required_acks must be -1 (all in-sync replicas) or 1 (the leader)")
+	case !slices.Contains([]any{nil, "all", -1, 1}, p.RequiredAcks):
+		return errors.New("producer::required_acks must be all (in-sync replicas), -1 for the same, or 1 (the leader)")
 	case !slices.Contains([]string{"none", "gzip", "snappy", "lz4", "zstd"}, p.Compression):
 		return fmt.Errorf("producer::compression must be none, gzip, snappy, lz4 or zstd, not %q", p.Compression)
-	case p.Timeout <= 0:
-		return errors.New("producer::timeout must be positive")
 	}
 	return nil
 }

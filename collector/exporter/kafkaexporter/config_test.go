@@ -35,8 +35,8 @@ func TestEveryOptionIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Producer{MaxMessageBytes: 2_000_000, RequiredAcks: 1, Compression: "lz4", Timeout: 5 * time.Second}
-	if c.Producer != want || c.Logs != (Signal{"l", otlpJSON}) || c.Metrics != (Signal{"m", otlpJSON}) || c.Traces != (Signal{"t", otlpJSON}) {
+	want := Producer{MaxMessageBytes: 2_000_000, RequiredAcks: 1, Compression: "lz4", AllowAutoTopicCreation: true}
+	if c.Producer != want || c.Timeout != 5*time.Second || c.Logs != (Signal{"l", otlpJSON}) || c.Metrics != (Signal{"m", otlpJSON}) || c.Traces != (Signal{"t", otlpJSON}) {
 		t.Errorf("%+v", c)
 	}
 	if len(c.Brokers) != 2 || c.ClientID != "edge" || !c.TLS.HasValue() || c.Auth.SASL.Get().Username != "u" {
@@ -52,7 +52,7 @@ func TestTheDefaultsGiveNothingUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.RetryConfig.MaxElapsedTime != 0 || !c.QueueConfig.Get().BlockOnOverflow || c.Producer.RequiredAcks != -1 {
+	if c.RetryConfig.MaxElapsedTime != 0 || !c.QueueConfig.Get().BlockOnOverflow || c.Producer.leaderOnly() {
 		t.Errorf("%+v", c)
 	}
 }

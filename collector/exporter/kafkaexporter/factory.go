@@ -38,7 +38,8 @@ func createLogs(ctx context.Context, set exporter.Settings, config component.Con
 	if w.config.Logs.Encoding == otlpJSON {
 		marshal = (&plog.JSONMarshaler{}).MarshalLogs
 	}
-	return exporterhelper.NewLogs(ctx, set, config, push(w, w.config.Logs.Topic, marshal), w.options()...)
+	logs, err := exporterhelper.NewLogs(ctx, set, config, push(w, w.config.Logs.Topic, marshal), w.options()...)
+	return logsExporter{logs, w}, err
 }
 
 func createMetrics(ctx context.Context, set exporter.Settings, config component.Config) (exporter.Metrics, error) {
@@ -47,7 +48,8 @@ func createMetrics(ctx context.Context, set exporter.Settings, config component.
 	if w.config.Metrics.Encoding == otlpJSON {
 		marshal = (&pmetric.JSONMarshaler{}).MarshalMetrics
 	}
-	return exporterhelper.NewMetrics(ctx, set, config, push(w, w.config.Metrics.Topic, marshal), w.options()...)
+	metrics, err := exporterhelper.NewMetrics(ctx, set, config, push(w, w.config.Metrics.Topic, marshal), w.options()...)
+	return metricsExporter{metrics, w}, err
 }
 
 func createTraces(ctx context.Context, set exporter.Settings, config component.Config) (exporter.Traces, error) {
@@ -56,5 +58,38 @@ func createTraces(ctx context.Context, set exporter.Settings, config component.C
 	if w.config.Traces.Encoding == otlpJSON {
 		marshal = (&ptrace.JSONMarshaler{}).MarshalTraces
 	}
-	return exporterhelper.NewTraces(ctx, set, config, push(w, w.config.Traces.Topic, marshal), w.options()...)
+	traces, err := exporterhelper.NewTraces(ctx, set, config, push(w, w.config.Traces.Topic, marshal), w.options()...)
+	return tracesExporter{traces, w}, err
+}
+
+// An exporter that is to stop lets go of the try that is under way, which would take as long
+// as a broker is silent otherwise. The queue still has what it was about.
+type (
+	logsExporter struct {
+		exporter.Logs
+		*writer
+	}
+	metricsExporter struct {
+		exporter.Metrics
+		*writer
+	}
+	tracesExporter struct {
+		exporter.Traces
+		*writer
+	}
+)
+
+func (e logsExporter) Shutdown(ctx context.Context) error {
+	e.letGo()
+	return e.Logs.Shutdown(ctx)
+}
+
+func (e metricsExporter) Shutdown(ctx context.Context) error {
+	e.letGo()
+	return e.Metrics.Shutdown(ctx)
+}
+
+func (e tracesExporter) Shutdown(ctx context.Context) error {
+	e.letGo()
+	return e.Traces.Shutdown(ctx)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -17,10 +18,14 @@ type writer struct {
 	config *Config
 	logger *zap.Logger
 	client *kgo.Client
+	gone   context.Context //nolint:containedctx // it ends with the exporter, and no request lives longer
+	letGo  context.CancelFunc
 }
 
 func newWriter(config component.Config, logger *zap.Logger) *writer {
-	return &writer{config: config.(*Config), logger: logger}
+	w := &writer{config: config.(*Config), logger: logger}
+	w.gone, w.letGo = context.WithCancel(context.Background())
+	return w
 }
 
 func (w *writer) start(ctx context.Context, host component.Host) error {
@@ -28,6 +33,7 @@ func (w *writer) start(ctx context.Context, host component.Host) error {
 	if err != nil {
 		return err
 	}
+	options = append(options, kgo.RecordDeliveryTimeout(w.config.Timeout))
 	w.client, err = kgo.NewClient(append(options, w.config.Producer.options()...)...)
 	return err
 }
@@ -44,10 +50,14 @@ func (p Producer) options() []kgo.Opt {
 	all := []kgo.Opt{
 		kgo.ProducerBatchMaxBytes(p.MaxMessageBytes),
 		kgo.ProducerBatchCompression(p.codec()),
-		kgo.RecordDeliveryTimeout(p.Timeout),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.AllowIdempotentProduceCancellation(), // who asks again may get it twice, and not never
+		kgo.MetadataMinAge(time.Second),          // a partition that failed waits for news of its leader
 	}
-	if p.RequiredAcks == 1 {
+	if p.AllowAutoTopicCreation {
+		all = append(all, kgo.AllowAutoTopicCreation())
+	}
+	if p.leaderOnly() {
 		all = append(all, kgo.RequiredAcks(kgo.LeaderAck()), kgo.DisableIdempotentWrite())
 	}
 	return all
@@ -74,6 +84,10 @@ func push[T any](w *writer, topic string, marshal func(T) ([]byte, error)) func(
 		if err != nil {
 			return consumererror.NewPermanent(fmt.Errorf("kafka: %w", err))
 		}
+		ctx, cancel := context.WithTimeout(ctx, w.config.Timeout)
+		defer cancel()
+		stop := context.AfterFunc(w.gone, cancel)
+		defer stop()
 		err = w.client.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: value}).FirstErr()
 		return explained(err, topic, len(value))
 	}

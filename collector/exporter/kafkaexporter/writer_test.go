@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumererror"
@@ -18,6 +18,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/keyless-id/keyless/collector/exporter/kafkaexporter/internal/metadata"
 )
@@ -37,7 +39,7 @@ func configured(cluster *kfake.Cluster) *Config {
 	config := createDefaultConfig().(*Config)
 	config.Brokers = cluster.ListenAddrs()
 	config.RetryConfig.InitialInterval, config.RetryConfig.MaxInterval = 10*time.Millisecond, 50*time.Millisecond
-	config.Producer.Timeout = time.Second
+	config.Timeout = time.Second
 	return config
 }
 
@@ -70,8 +72,10 @@ func values(t *testing.T, cluster *kfake.Cluster, topic string, n int) (all [][]
 		t.Fatal(err)
 	}
 	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	for len(all) < n {
-		fetched := client.PollFetches(t.Context())
+		fetched := client.PollFetches(ctx)
 		if err := fetched.Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -113,39 +117,28 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// refuse answers the next n writes with an error.
-func refuse(cluster *kfake.Cluster, n int, code *kerr.Error) {
-	cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		request := r.(*kmsg.ProduceRequest)
-		if n--; n > 0 {
-			cluster.KeepControl()
-		}
-		response := request.ResponseKind().(*kmsg.ProduceResponse)
-		for _, topic := range request.Topics {
-			answer := kmsg.NewProduceResponseTopic()
-			answer.Topic, answer.TopicID = topic.Topic, topic.TopicID
-			for _, partition := range topic.Partitions {
-				p := kmsg.NewProduceResponseTopicPartition()
-				p.Partition, p.ErrorCode = partition.Partition, code.Code
-				answer.Partitions = append(answer.Partitions, p)
-			}
-			response.Topics = append(response.Topics, answer)
-		}
-		return response, nil, true
-	})
-}
-
-func TestWhatABrokerDoesNotTakeNowIsWrittenLater(t *testing.T) {
-	for _, code := range []*kerr.Error{kerr.NotEnoughReplicas, kerr.TopicAuthorizationFailed, kerr.InvalidRecord} {
-		t.Run(code.Message, func(t *testing.T) {
-			cluster := broker(t)
-			refuse(cluster, 3, code)
-			logs, err := NewFactory().CreateLogs(t.Context(), exportertest.NewNopSettings(metadata.Type), configured(cluster))
-			must(t, started(t, logs, err).ConsumeLogs(t.Context(), lines("kept")))
-			if all := values(t, cluster, "otlp_logs", 1); !strings.Contains(string(all[0]), "kept") {
-				t.Errorf("%q", all)
-			}
-		})
+func TestWhatATopicThatIsMissingWouldHaveGotItGetsLater(t *testing.T) {
+	cluster := broker(t)
+	config := configured(cluster)
+	config.Logs.Topic = "late"
+	core, log := observer.New(zap.InfoLevel)
+	set := exportertest.NewNopSettings(metadata.Type)
+	set.Logger = zap.New(core)
+	logs, err := NewFactory().CreateLogs(t.Context(), set, config)
+	must(t, started(t, logs, err).ConsumeLogs(t.Context(), lines("kept")))
+	for log.FilterMessageSnippet("Will retry").Len() == 0 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if fault := log.All()[0].ContextMap()["error"]; !strings.Contains(fmt.Sprint(fault), `topic "late"`) {
+		t.Errorf("%v", fault)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+	must(t, err)
+	defer client.Close()
+	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, "late")
+	must(t, err)
+	if all := values(t, cluster, "late", 1); !strings.Contains(string(all[0]), "kept") {
+		t.Errorf("%q", all)
 	}
 }
 
