@@ -25,6 +25,15 @@ type deliverer struct {
 	packers *packers
 	dead    *deadLetters
 	report  *report
+	longest time.Duration // between two tries; zero: whatever
+}
+
+// pause is a wait that nobody asked for.
+func (d *deliverer) pause(wait time.Duration) time.Duration {
+	if d.longest > 0 {
+		return min(wait, d.longest)
+	}
+	return wait
 }
 
 // run sends until nothing is left, or something has to wait.
@@ -223,7 +232,8 @@ func (d *delivery) bury(ctx context.Context, b *body, code, message string) erro
 	return nil
 }
 
-// How long a rule is left alone that did not say.
+// How long a rule is left alone that did not say, unless even the longest wait between two
+// tries is shorter.
 const (
 	throttlePause = 30 * time.Second
 	holdPause     = 30 * time.Second
@@ -232,7 +242,7 @@ const (
 func (d *delivery) throttle(ctx context.Context, a *answer) error {
 	wait := a.retryAfter
 	if wait == 0 {
-		wait = throttlePause
+		wait = d.pause(throttlePause)
 	}
 	d.stream.rule.close(wait)
 	d.stream.rule.narrow()
@@ -242,7 +252,7 @@ func (d *delivery) throttle(ctx context.Context, a *answer) error {
 
 // hold keeps the rows back until somebody has mended what is wrong.
 func (d *delivery) hold(ctx context.Context, a *answer, closer func(time.Duration)) error {
-	wait := max(a.retryAfter, holdPause)
+	wait := max(a.retryAfter, d.pause(holdPause))
 	closer(wait)
 	return d.later(ctx, a, wait)
 }

@@ -39,7 +39,8 @@ func newLogsExporter(config *Config, set exporter.Settings) (*logsExporter, erro
 			sender:  sender{endpoint: config.ClientConfig.Endpoint, version: config.APIVersion},
 			packers: &packers{level: config.GzipLevel},
 			dead:    &deadLetters{config: config.DeadLetter, logger: set.Logger},
-			report:  &report{telemetry: telemetry, logger: set.Logger},
+			report:  &report{exporter: set.ID.String(), telemetry: telemetry, logger: set.Logger},
+			longest: config.RetryConfig.MaxInterval,
 		},
 		streams: map[destination]*stream{}, rules: map[string]*gate{},
 	}

@@ -16,6 +16,7 @@ import (
 // report tells the operator how it goes: by metrics, by the log when something changes,
 // and by the status of the component, which has the last error.
 type report struct {
+	exporter  string // its name
 	telemetry *metadata.TelemetryBuilder
 	logger    *zap.Logger
 	host      component.Host
@@ -34,10 +35,14 @@ func (r *report) accepted(ctx context.Context, s *stream, b *body) {
 	r.telemetry.ExporterAzureLogsIngestionBytesWire.Add(ctx, int64(len(b.wire)), where(s))
 	r.telemetry.ExporterAzureLogsIngestionBatches.Add(ctx, 1, where(s, attribute.String("reason", string(b.reason))))
 	if code := s.accept(b); code != "" {
-		r.telemetry.ExporterAzureLogsIngestionHeld.Record(ctx, 0, where(s, attribute.String("code", code)))
+		r.holds(ctx, s, code, 0)
 		r.logger.Info("The stream takes rows again.", zap.String("dcr", s.dcr), zap.String("stream", s.stream))
 		r.release(s)
 	}
+}
+
+func (r *report) holds(ctx context.Context, s *stream, code string, seconds float64) {
+	r.telemetry.ExporterAzureLogsIngestionHeld.Record(ctx, seconds, where(s, attribute.String("code", code), attribute.String("exporter", r.exporter)))
 }
 
 func (r *report) release(s *stream) {
@@ -69,9 +74,9 @@ func (r *report) truncated(ctx context.Context, fields int) {
 func (r *report) held(ctx context.Context, s *stream, code string, err error) {
 	since, before := s.hold(code)
 	if before != "" && before != code {
-		r.telemetry.ExporterAzureLogsIngestionHeld.Record(ctx, 0, where(s, attribute.String("code", before)))
+		r.holds(ctx, s, before, 0)
 	}
-	r.telemetry.ExporterAzureLogsIngestionHeld.Record(ctx, since.Seconds(), where(s, attribute.String("code", code)))
+	r.holds(ctx, s, code, since.Seconds())
 	if before == code {
 		return
 	}

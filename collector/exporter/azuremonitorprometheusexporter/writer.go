@@ -41,9 +41,11 @@ type writer struct {
 	logger    *zap.Logger
 	metrics   *metadata.TelemetryBuilder
 	agent     string
+	name      string
 	address   string
 	letters   deadLetters
 	quiet     quiet
+	holding   holding
 	client    *http.Client
 
 	limit atomic.Int64 // of a request, in bytes before compression; learned from 413s
@@ -60,7 +62,7 @@ func newWriter(cfg *Config, set exporter.Settings) (*writer, error) {
 	}
 	w := &writer{
 		cfg: cfg, telemetry: set.TelemetrySettings, logger: set.Logger, metrics: metrics, address: address.String(),
-		agent: set.BuildInfo.Command + "/" + set.BuildInfo.Version,
+		agent: set.BuildInfo.Command + "/" + set.BuildInfo.Version, name: set.ID.String(),
 		settings: prometheusremotewrite.Settings{
 			Namespace: cfg.Namespace, ExternalLabels: cfg.ExternalLabels, DisableTargetInfo: !cfg.TargetInfo.Enabled,
 			DisableScopeInfo: cfg.DisableScopeInfo, AddMetricSuffixes: cfg.AddMetricSuffixes, SendMetadata: cfg.SendMetadata,
@@ -249,12 +251,24 @@ func (w *writer) post(ctx context.Context, request *prompb.WriteRequest, samples
 
 // held tells people of what they must see to, while everything waits.
 func (w *writer) held(topic string, v verdict) verdict {
+	switch v.kind {
+	case taken:
+		w.holding.over(w.hold)
+	case retried:
+		w.holding.goesOn(topic, time.Now(), w.hold)
+	}
 	if v.hint != "" {
 		w.quiet.say(topic, func(int) {
 			w.logger.Warn("everything is held until this is seen to; nothing is dropped", zap.Error(v.err), zap.String("hint", v.hint))
 		})
 	}
 	return v
+}
+
+// hold is what is told of holding in the metrics.
+func (w *writer) hold(code string, since time.Duration) {
+	w.metrics.ExporterAzureMonitorPrometheusHeld.Record(context.Background(), since.Seconds(),
+		metric.WithAttributes(attribute.String("exporter", w.name), attribute.String("code", code)))
 }
 
 // compare notices a receiver that does not keep what it takes: one of remote write 2.0 alone

@@ -88,7 +88,7 @@ func (c *Config) Validate() error {
 		never = errors.New("timeout must be positive")
 	}
 	return errors.Join(
-		never, c.Config.Check(), c.Producer.validate(),
+		never, c.Check(), c.Producer.validate(),
 		c.Logs.validate("logs"), c.Metrics.validate("metrics"), c.Traces.validate("traces"),
 	)
 }

@@ -33,6 +33,6 @@ func (c *Config) options(ctx context.Context, host component.Host, logger *zap.L
 	if c.GroupInstanceID != "" {
 		all = append(all, kgo.InstanceID(c.GroupInstanceID))
 	}
-	common, err := c.Config.Options(ctx, host, logger)
+	common, err := c.Options(ctx, host, logger)
 	return append(all, common...), err
 }

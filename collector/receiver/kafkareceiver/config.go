@@ -100,7 +100,7 @@ func createDefaultConfig() component.Config {
 
 // Validate reports what cannot work, all of it.
 func (c *Config) Validate() error {
-	return errors.Join(c.validateGroup(), c.validateSizes(), c.validateTopics(), c.validateRefusal(), c.Config.Check())
+	return errors.Join(c.validateGroup(), c.validateSizes(), c.validateTopics(), c.validateRefusal(), c.Check())
 }
 
 func (c *Config) validateGroup() error {

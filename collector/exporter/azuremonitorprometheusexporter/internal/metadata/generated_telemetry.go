@@ -27,6 +27,7 @@ type TelemetryBuilder struct {
 	mu                                                sync.Mutex
 	registrations                                     []metric.Registration
 	ExporterAzureMonitorPrometheusDroppedSamples      metric.Int64Counter
+	ExporterAzureMonitorPrometheusHeld                metric.Float64Gauge
 	ExporterAzureMonitorPrometheusUntranslatedMetrics metric.Int64Counter
 }
 
@@ -63,6 +64,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_exporter_azure_monitor_prometheus_dropped_samples",
 		metric.WithDescription("Samples that the receiver will never take. [Alpha]"),
 		metric.WithUnit("{sample}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterAzureMonitorPrometheusHeld, err = builder.meter.Float64Gauge(
+		"otelcol_exporter_azure_monitor_prometheus_held",
+		metric.WithDescription("How long samples have been held back for the reason of the code; 0 when it is over. [Alpha]"),
+		metric.WithUnit("s"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterAzureMonitorPrometheusUntranslatedMetrics, err = builder.meter.Int64Counter(

@@ -20,9 +20,13 @@ func TestSetupTelemetry(t *testing.T) {
 	require.NoError(t, err)
 	defer tb.Shutdown()
 	tb.ExporterAzureMonitorPrometheusDroppedSamples.Add(context.Background(), 1)
+	tb.ExporterAzureMonitorPrometheusHeld.Record(context.Background(), 1)
 	tb.ExporterAzureMonitorPrometheusUntranslatedMetrics.Add(context.Background(), 1)
 	AssertEqualExporterAzureMonitorPrometheusDroppedSamples(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterAzureMonitorPrometheusHeld(t, testTel,
+		[]metricdata.DataPoint[float64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterAzureMonitorPrometheusUntranslatedMetrics(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
