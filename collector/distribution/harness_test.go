@@ -46,21 +46,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// part skips a test for want of a part; where CI is set every part must be there.
+// missing skips a test for want of a part; where CI is set every part must be there.
 func missing(t *testing.T, part, why string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
 		t.Fatalf("%s is missing: %s", part, why)
 	}
 	t.Skipf("%s is missing: %s", part, why)
-}
-
-// slow skips a test that make test-all runs.
-func slow(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("INTEROP_SLOW") == "" {
-		t.Skip(why + "; make test-all runs it")
-	}
 }
 
 func write(t *testing.T, path, text string) string {
@@ -140,6 +132,7 @@ type collector struct {
 	health  int
 	log     *buffer
 	command *exec.Cmd
+	well    time.Time // since when the process is
 	wrap    []string // a command before the program
 }
 
@@ -190,6 +183,7 @@ func (c *collector) start() {
 		_ = answer.Body.Close()
 		return answer.StatusCode == http.StatusOK
 	})
+	c.well = time.Now()
 }
 
 // kill ends it as a crash does.
@@ -204,6 +198,8 @@ func (c *collector) kill() {
 // stop ends it as systemd does, and wants it to take its leave.
 func (c *collector) stop() {
 	c.t.Helper()
+	// It listens to signals a moment after it says that it is well.
+	wait(c.t, time.Until(c.well.Add(500*time.Millisecond)))
 	_ = c.command.Process.Signal(syscall.SIGTERM)
 	done := make(chan error, 1)
 	go func() { done <- c.command.Wait() }()

@@ -171,7 +171,7 @@ func TestFiveKillsLoseNothing(t *testing.T) {
 	s.start()
 	for range 5 {
 		s.write(600)
-		wait(t, rand.N(400*time.Millisecond)) //nolint:gosec // a time is no secret
+		wait(t, rand.N(400*time.Millisecond))
 		s.again()
 	}
 	if twice := s.conclude(); twice > 5*600 {
@@ -222,10 +222,10 @@ func TestRandomSchedulesLoseNothing(t *testing.T) {
 		first = given
 	}
 	for i := range count {
-		seed := first + uint64(i) //nolint:gosec // not negative
+		seed := first + uint64(i)
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
-			schedule(t, rand.New(rand.NewPCG(seed, 0))) //nolint:gosec // a schedule is no secret
+			schedule(t, rand.New(rand.NewPCG(seed, 0)))
 		})
 	}
 }
