@@ -133,7 +133,7 @@ type collector struct {
 	log     *buffer
 	command *exec.Cmd
 	well    time.Time // since when the process is
-	wrap    []string // a command before the program
+	wrap    []string  // a command before the program
 }
 
 // newCollector has the configurations of files, each over the one before, and over them all
