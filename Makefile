@@ -12,7 +12,7 @@ OUT ?= bin/keyless
 export FUZZTIME
 
 .PHONY: help demo test test-unit test-all test-collector interop lint fmt fuzz docs generate build collector clean tools parts
-.PHONY: bench bench-start bench-cold bench-callers bench-crowd bench-cache bench-sources bench-daemon bench-proxy
+.PHONY: bench bench-start bench-cold bench-callers bench-crowd bench-cache bench-sources bench-daemon bench-proxy bench-collector
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,9 @@ bench-daemon: ## only: the daemon's answers against nginx, its memory, and its a
 
 bench-proxy: ## only: the proxy against nginx, ReverseProxy and what the sidecars do
 	@scripts/bench.sh proxy
+
+bench-collector: ## only: files through the Collector, its memory, and what a body costs
+	@scripts/bench.sh collector
 
 docs: ## regenerate the generated docs (CHECK=1: fail if that changes a file)
 	@scripts/docs.sh

@@ -19,8 +19,8 @@ flags=(-bin "$bin" -venv "$root/.tools/venv")
 [[ ${CHECK:-} == 1 ]] && flags+=(-strict)
 
 case ${1:-all} in
-all) flags+=(-report "$root/bench/RESULTS.md") && set -- start cold callers crowd cache sources daemon proxy ;;
-smoke) flags+=(-scale 0.01 -benchtime 1ms) && set -- start cold callers crowd cache sources daemon proxy ;;
+all) flags+=(-report "$root/bench/RESULTS.md") && set -- start cold callers crowd cache sources daemon proxy collector ;;
+smoke) flags+=(-scale 0.01 -benchtime 1ms) && set -- start cold callers crowd cache sources daemon proxy collector ;;
 esac
 
 mkdir -p "$bin"
@@ -28,6 +28,7 @@ scripts/parts.sh interop bench
 export PATH=$PATH:/usr/sbin # where Debian has nginx
 build . ./cmd/keyless
 build bench ./contestants/... ./harness
+OUT=$bin/keyless-collector scripts/collector.sh build
 install -m 755 bench/contestants/bash/credentials.sh "$bin/credentials.sh"
 
 # A mount namespace of its own lets the harness make the sandbox's certificate one

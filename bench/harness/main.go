@@ -1,7 +1,7 @@
 // Command harness runs the contestants in turn, in one interleaved run, so that
 // whatever else the machine does hits all of them alike, and writes the ratios.
 //
-//	harness [-rounds N] [-bin DIR] [-out DIR] start|cold|callers|crowd|cache|sources|daemon|proxy…
+//	harness [-rounds N] [-bin DIR] [-out DIR] start|cold|callers|crowd|cache|sources|daemon|proxy|collector…
 package main
 
 import (
@@ -38,14 +38,15 @@ type settings struct {
 type scenario func(ctx context.Context, s settings) (section, error)
 
 var scenarios = map[string]scenario{
-	"start":   start,
-	"cold":    cold,
-	"callers": callers,
-	"crowd":   crowd,
-	"cache":   cache,
-	"sources": sources,
-	"daemon":  endpoint,
-	"proxy":   proxies,
+	"start":     start,
+	"cold":      cold,
+	"callers":   callers,
+	"crowd":     crowd,
+	"cache":     cache,
+	"sources":   sources,
+	"daemon":    endpoint,
+	"proxy":     proxies,
+	"collector": collector,
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
