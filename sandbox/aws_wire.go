@@ -231,7 +231,7 @@ func toCBOR(value any) cbor.Value {
 	case bool:
 		return cbor.Bool(value)
 	case int:
-		return cbor.Uint(max(value, 0)) //nolint:gosec // no number of ours is negative
+		return cbor.Uint(max(value, 0)) // no number of ours is negative
 	case float64:
 		return cbor.Float64(value)
 	case time.Time:

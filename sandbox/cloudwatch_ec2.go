@@ -54,8 +54,10 @@ func (i *instance) metrics() []vended {
 func coreMetrics() []vended {
 	return []vended{
 		{"CPUUtilization", "Percent", 0, percent},
-		{"NetworkIn", "Bytes", 0, upTo(5e7)}, {"NetworkOut", "Bytes", 0, upTo(5e7)},
-		{"NetworkPacketsIn", "Count", 0, upTo(5e4)}, {"NetworkPacketsOut", "Count", 0, upTo(5e4)},
+		{"NetworkIn", "Bytes", 0, upTo(5e7)},
+		{"NetworkOut", "Bytes", 0, upTo(5e7)},
+		{"NetworkPacketsIn", "Count", 0, upTo(5e4)},
+		{"NetworkPacketsOut", "Count", 0, upTo(5e4)},
 		{"MetadataNoToken", "Count", 0, upTo(3)},
 	}
 }

@@ -22,11 +22,11 @@ func ec2API() *awsService {
 		operation: func(name string) *awsOperation {
 			switch name {
 			case "DescribeInstances":
-				return &awsOperation{(*apiCall).describeInstances, 20}
+				return &awsOperation{unlessDry((*apiCall).describeInstances), 20}
 			case "DescribeInstanceStatus":
-				return &awsOperation{(*apiCall).describeInstanceStatus, 20}
+				return &awsOperation{unlessDry((*apiCall).describeInstanceStatus), 20}
 			case "DescribeRegions":
-				return &awsOperation{(*apiCall).describeRegions, 20}
+				return &awsOperation{unlessDry((*apiCall).describeRegions), 20}
 			}
 			return nil
 		},
@@ -36,6 +36,17 @@ func ec2API() *awsService {
 				" is not authorized to perform: " + permission + " because no identity-based policy allows the " + permission + " action"}
 		},
 		throttled: ec2Throttled(),
+	}
+}
+
+// unlessDry stops before the parameters are looked at, for callers who want to know
+// whether they may.
+func unlessDry(run func(*apiCall) (object, *awsError)) func(*apiCall) (object, *awsError) {
+	return func(c *apiCall) (object, *awsError) {
+		if c.in.flag("DryRun") {
+			return nil, &awsError{"DryRunOperation", http.StatusPreconditionFailed, "Request would have succeeded, but DryRun flag is set."}
+		}
+		return run(c)
 	}
 }
 

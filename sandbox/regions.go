@@ -113,7 +113,7 @@ func (a *account) addRegion(data Region, made time.Time) error {
 }
 
 func (r *region) addSeries(made time.Time) error {
-	for _, data := range r.Region.Series {
+	for _, data := range r.Series {
 		if data.Namespace == "" || data.Name == "" {
 			return errors.New("a series has no namespace or no name")
 		}

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"encoding/base64"
-	"fmt"
 	"net/http"
 	"slices"
 )
@@ -43,8 +42,8 @@ func taggingThrottled() *awsError {
 	return &awsError{"ThrottledException", http.StatusBadRequest, "Rate exceeded"}
 }
 
-func invalidTagging(format string, args ...any) *awsError {
-	return &awsError{"InvalidParameterException", http.StatusBadRequest, fmt.Sprintf(format, args...)}
+func invalidTagging(message string) *awsError {
+	return &awsError{"InvalidParameterException", http.StatusBadRequest, message}
 }
 
 func (c *apiCall) getResources() (object, *awsError) {
@@ -132,4 +131,3 @@ func (f *tagFilter) lets(i *instance) bool {
 	}
 	return true
 }
-
