@@ -48,10 +48,10 @@ func newSandbox(p *program) *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.sandbox(cmd.Context(), st) },
 	}
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&st.listen, "listen", anywhere, "loopback `address`; with a port other than 0 the twenty-four ports from there on are used")
+	flags.StringVar(&st.listen, "listen", anywhere, "loopback `address`; with a port other than 0 the thirty ports from there on are used")
 	flags.StringVar(&st.dir, "dir", "", "`folder` to make and write the files to; a temporary one if not set, removed at the end")
 	flags.StringVar(&st.host, "host", string(sandbox.HostVM), "`kind` of host that the programs are on: "+hostNames())
-	flags.StringArrayVar(&st.faults, "fault", nil, "break a far side, for example 'sts: {status: 503, times: 2}'; hops "+hopNames()+"; fields delay, reset, status, code, body, retry_after, truncate, times, for, skew. May be repeated.")
+	flags.StringArrayVar(&st.faults, "fault", nil, "break a far side, for example 'sts: {status: 503, times: 2}'; hops "+hopNames()+"; fields delay, reset, status, code, body, retry_after, truncate, times, for, region, skew. May be repeated.")
 	flags.StringVar(&st.forward, "forward-remote-write", "", "`URL` of a Prometheus on loopback that gets the metrics that were let in, for example http://127.0.0.1:9090/api/v1/write")
 	flags.DurationVar(&st.inForce, "propagation", 0, "`time` until STS and Entra act on what was written through IAM, Microsoft Graph or Azure Resource Manager")
 	flags.DurationVar(&st.visible, "replication", 0, "`time` until Microsoft Graph itself finds what was written through it")
@@ -187,6 +187,7 @@ type faultFlag struct {
 	Truncate   bool          `yaml:"truncate"`
 	Times      int           `yaml:"times"`
 	For        time.Duration `yaml:"for"`
+	Region     string        `yaml:"region"`
 	Skew       time.Duration `yaml:"skew"`
 }
 
@@ -208,7 +209,7 @@ func (g *playground) breakHop(text string) error {
 		if f != (faultFlag{}) {
 			g.SetFault(hop, sandbox.Fault{
 				Status: f.Status, Code: f.Code, Delay: f.Delay, Body: f.Body, Reset: f.Reset,
-				RetryAfter: f.RetryAfter, Truncate: f.Truncate, Times: f.Times, For: f.For,
+				RetryAfter: f.RetryAfter, Truncate: f.Truncate, Times: f.Times, For: f.For, Region: f.Region,
 			})
 		}
 	}
