@@ -49,7 +49,7 @@ func (s *site) read(ctx context.Context, now time.Time, p plan) error {
 	errs := []error{s.passHealth(ctx, mine, end)}
 	batches, err := s.batches(ctx, seriesOf(mine, s.config.Metrics.Period, p.Optional), end, p.API)
 	errs = append(errs, err)
-	for _, b := range batches {
+	for i, b := range batches {
 		err := s.batch(ctx, b, p.API)
 		if err == nil {
 			continue
@@ -57,7 +57,8 @@ func (s *site) read(ctx context.Context, now time.Time, p plan) error {
 		s.report.failed(ctx, s.account, s.region)
 		errs = append(errs, err)
 		if isDenied(err) || errors.Is(err, errBudget) || ctx.Err() != nil {
-			break // the others would fare no better
+			errs = append(errs, s.fail(ctx, batches[i:]...)) // the others would fare no better
+			break
 		}
 	}
 	return firstErrors(errs)
@@ -155,8 +156,7 @@ func (s *site) pass(ctx context.Context, b batch, readings []reading) error {
 	// Whether the pipeline has it must be known, even when the receiver is about to stop.
 	ctx = context.WithoutCancel(ctx)
 	if err := s.consume(ctx, all, &t); err != nil {
-		s.fail(ctx, b)
-		return err
+		return errors.Join(err, s.fail(ctx, b))
 	}
 	s.report.read(ctx, t)
 	return errors.Join(s.note(ctx, b, all, readings), problems(b, readings))
@@ -197,7 +197,7 @@ func (s *site) new(m *mark, all []point, start uint32, t *tally) []point {
 				t.revised++
 			}
 		default:
-			if slot < m.through {
+			if slot < m.through && !m.failed {
 				t.late++
 			}
 			out = append(out, p)
@@ -237,20 +237,41 @@ func (s *site) note(ctx context.Context, b batch, all []fresh, readings []readin
 			m.add(slot)
 			m.revised(slot, p.Value)
 		}
-		if m.failed = readings[i].Status != statusComplete; !m.failed {
-			m.through = max(m.through, s.slot(b.End))
+		if readings[i].Status == statusComplete {
+			m.failed, m.through = false, max(m.through, s.slot(b.End))
+		} else {
+			s.miss(m, b)
 		}
 		touched[f.bucket()] = struct{}{}
 	}
 	return s.marks.save(ctx, touched, s.slot(b.End))
 }
 
-func (s *site) fail(ctx context.Context, b batch) {
-	for _, of := range b.Series {
-		if m, err := s.marks.of(ctx, of); err == nil {
-			m.failed = true
+// miss notes that a window was not read. The first one of a series is where the next begins.
+func (s *site) miss(m *mark, b batch) {
+	m.failed = true
+	if m.through == 0 {
+		m.through = s.slot(b.Start) + s.slots(s.config.Lookback)
+	}
+}
+
+// fail notes that batches were not read at all.
+func (s *site) fail(ctx context.Context, batches ...batch) error {
+	ctx = context.WithoutCancel(ctx)
+	touched := make(map[uint8]struct{})
+	var now uint32
+	for _, b := range batches {
+		now = max(now, s.slot(b.End))
+		for _, of := range b.Series {
+			m, err := s.marks.of(ctx, of)
+			if err != nil {
+				return err
+			}
+			s.miss(m, b)
+			touched[of.bucket()] = struct{}{}
 		}
 	}
+	return s.marks.save(ctx, touched, now)
 }
 
 // problems says what CloudWatch has not answered in full.
