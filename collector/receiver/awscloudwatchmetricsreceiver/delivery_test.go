@@ -181,13 +181,13 @@ func TestTheWayOfMetricbeatLosesWhatThisReceiverHas(t *testing.T) {
 	})
 }
 
-// metricbeat reads the latest ten minutes in periods of five.
+// metricbeat reads ten minutes in periods of five, with a latency of five minutes.
 func metricbeat(into map[string]float64, far *sandbox.Sandbox, c *Config, now time.Time) {
 	for _, i := range far.Instances(sandbox.DemoAccountID, "eu-west-1") {
 		var times []time.Time
 		for _, m := range profileOf(c.EC2.Profile, i.Type) {
 			points := far.Datapoints(sandbox.MetricQuery{
-				Account: sandbox.DemoAccountID, Region: "eu-west-1", Stat: m.Stats[0], Period: c.Metrics.Period, Start: now.Add(-10 * time.Minute), End: now, At: now,
+				Account: sandbox.DemoAccountID, Region: "eu-west-1", Stat: m.Stats[0], Period: c.Metrics.Period, Start: now.Add(-15 * time.Minute), End: now.Add(-5 * time.Minute), At: now,
 				Metric: sandbox.Metric{Namespace: "AWS/EC2", Name: m.Name, Dimensions: []sandbox.Dimension{{Name: "InstanceId", Value: i.ID}}},
 			})
 			for n, p := range points {

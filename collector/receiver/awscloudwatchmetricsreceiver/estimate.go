@@ -198,6 +198,11 @@ func (o EstimateOptions) ask(ctx context.Context, c *Config) ([][]*entity, error
 	if err := p.join(from); err != nil {
 		return nil, err
 	}
+	return p.look(ctx)
+}
+
+// look finds what there is at each site.
+func (p *poller) look(ctx context.Context) ([][]*entity, error) {
 	var out [][]*entity
 	for _, a := range p.accounts {
 		if err := a.resolve(ctx, p); err != nil {

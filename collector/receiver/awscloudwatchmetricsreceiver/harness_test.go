@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.uber.org/zap"
 
 	"github.com/keyless-id/keyless/sandbox"
 )
@@ -316,3 +317,5 @@ func copyOf(h *host) *host {
 	defer h.mu.Unlock()
 	return &host{disk: maps.Clone(h.disk)}
 }
+
+func nopLogger() *zap.Logger { return zap.NewNop() }
