@@ -245,8 +245,7 @@ func explain(header http.Header, body []byte) (code, text string) {
 	}
 	// In query mode the code of the older protocol is in a header.
 	query, _, _ := strings.Cut(header.Get("X-Amzn-Query-Error"), ";")
-	_, kind, _ := cutLast(e.Type, "#")
-	code = firstOf(query, e.Code, e.EC2.Code, kind)
+	code = firstOf(query, e.Code, e.EC2.Code, lastPart(e.Type, '#'))
 	return oneLine(code), oneLine(firstOf(e.Text, e.Message, e.EC2.Message))
 }
 

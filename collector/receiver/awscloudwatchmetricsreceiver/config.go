@@ -353,8 +353,7 @@ func (s ShardConfig) index() (int, error) {
 	if s.PodName == "" {
 		return s.Index, nil
 	}
-	_, ordinal, _ := cutLast(s.PodName, "-")
-	index, err := strconv.Atoi(ordinal)
+	index, err := strconv.Atoi(lastPart(s.PodName, '-'))
 	if err != nil {
 		return 0, fmt.Errorf("`shard.pod_name` %q does not end in -NUMBER as those of a StatefulSet do", s.PodName)
 	}
@@ -367,10 +366,7 @@ func (s ShardConfig) has(hash uint64) bool {
 	return err == nil && int(hash%uint64(s.Count)) == index //nolint:gosec // less than Count
 }
 
-func cutLast(s, sep string) (before, after string, found bool) {
-	i := strings.LastIndex(s, sep)
-	if i < 0 {
-		return "", s, false
-	}
-	return s[:i], s[i+len(sep):], true
+// lastPart is what comes after the last separator, or all if there is none.
+func lastPart(s string, sep byte) string {
+	return s[strings.LastIndexByte(s, sep)+1:]
 }

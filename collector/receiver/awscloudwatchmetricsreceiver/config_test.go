@@ -24,10 +24,10 @@ func configFrom(t *testing.T, id string) (*Config, error) {
 	return config, confmap.Validate(config)
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

@@ -116,6 +116,14 @@ func (c *Config) pollsPerMonth(interval time.Duration) float64 {
 	return hoursPerMonth / interval.Hours()
 }
 
+// mostQueries is how many a request may have: not more than an hour of the budget.
+func (c *Config) mostQueries() int {
+	if perHour := c.Budget.perHour() / float64(c.Shard.Count); perHour > 0 {
+		return max(1, int(min(maxQueries, perHour)))
+	}
+	return maxQueries
+}
+
 // perHour is the budget in queries; zero: there is none.
 func (b BudgetConfig) perHour() float64 {
 	if b.USDPerMonth > 0 {
@@ -135,7 +143,12 @@ type allowance struct {
 	at   time.Time
 }
 
-const allowanceKey = "budget"
+const (
+	allowanceKey = "budget"
+	// ahead is the share of an hour that may be used before its time, and then lacks: polls
+	// are not on the second.
+	ahead = 0.01
+)
 
 // take reports whether so many queries may still be made, and counts them if so.
 func (a *allowance) take(ctx context.Context, now time.Time, queries int) (bool, error) {
@@ -147,7 +160,7 @@ func (a *allowance) take(ctx context.Context, now time.Time, queries int) (bool,
 	if err := a.fill(ctx, now); err != nil {
 		return false, err
 	}
-	if a.have < float64(queries) {
+	if a.have < float64(queries)-a.PerHour*ahead {
 		return false, nil
 	}
 	a.have -= float64(queries)

@@ -98,6 +98,24 @@ func TestNoHourCostsMoreThanTheBudgetHoweverOftenItRestarts(t *testing.T) {
 	})
 }
 
+func TestWhatTheBudgetIsNotEnoughForIsReadInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		far := newFar(t, sandbox.Options{}, fleet("eu-west-1", 11, sandbox.Delivery{}))
+		began, to := midday(t), newSink()
+		c := configOf(func(c *Config) { c.Budget.QueriesPerHour, c.EC2.Profile = 50, profileMinimal })
+		r := start(t, far.RoundTripper(), newHost(), c, to)
+		time.Sleep(12 * time.Hour)
+		r.stop(t)
+		to.wantOnce(t, far, c, began, time.Now().Add(-5*time.Hour))
+		if got := far.MetricsBilled(sandbox.DemoAccountID, "eu-west-1"); got > 50*13+1 {
+			t.Errorf("%d queries", got)
+		}
+		if r.counted(t, "refused") == 0 {
+			t.Error("nothing was refused: the test shows nothing")
+		}
+	})
+}
+
 func TestWithoutABudgetNothingIsRefused(t *testing.T) {
 	var a allowance
 	if ok, err := a.take(t.Context(), time.Now(), 1<<30); !ok || err != nil {

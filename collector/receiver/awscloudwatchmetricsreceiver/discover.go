@@ -124,17 +124,17 @@ func (s *site) checkHealth(ctx context.Context) error {
 // health leaves out what has no result yet.
 func (i instanceStatus) health() []health {
 	var out []health
-	any := false
+	failed := false
 	for _, check := range []struct{ name, status string }{
 		{"StatusCheckFailed_Instance", i.Instance}, {"StatusCheckFailed_System", i.System}, {"StatusCheckFailed_AttachedEBS", i.EBS},
 	} {
 		if check.status == "ok" || check.status == "impaired" {
 			out = append(out, health{check.name, check.status == "impaired"})
-			any = any || check.status == "impaired"
+			failed = failed || check.status == "impaired"
 		}
 	}
 	if len(out) > 0 {
-		out = append(out, health{"StatusCheckFailed", any})
+		out = append(out, health{"StatusCheckFailed", failed})
 	}
 	return out
 }

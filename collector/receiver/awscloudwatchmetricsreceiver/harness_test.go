@@ -192,7 +192,7 @@ func expected(far *sandbox.Sandbox, c *Config, from, to time.Time) map[string]fl
 	return out
 }
 
-func newFar(t testing.TB, o sandbox.Options, regions ...sandbox.Region) *sandbox.Sandbox {
+func newFar(t *testing.T, o sandbox.Options, regions ...sandbox.Region) *sandbox.Sandbox {
 	t.Helper()
 	w := sandbox.Demo()
 	w.Accounts[0].Regions = regions
@@ -227,7 +227,7 @@ type running struct {
 	tel *componenttest.Telemetry
 }
 
-func start(t testing.TB, rt http.RoundTripper, h *host, c *Config, next consumer.Metrics) running {
+func start(t *testing.T, rt http.RoundTripper, h *host, c *Config, next consumer.Metrics) running {
 	t.Helper()
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
@@ -246,7 +246,7 @@ func start(t testing.TB, rt http.RoundTripper, h *host, c *Config, next consumer
 	return running{p, tel}
 }
 
-func (r running) stop(t testing.TB) {
+func (r running) stop(t *testing.T) {
 	t.Helper()
 	if err := r.Shutdown(context.Background()); err != nil {
 		t.Fatal(err)
@@ -254,7 +254,7 @@ func (r running) stop(t testing.TB) {
 }
 
 // counted is the sum of a counter of the receiver's own.
-func (r running) counted(t testing.TB, name string) float64 {
+func (r running) counted(t *testing.T, name string) float64 {
 	t.Helper()
 	m, err := r.tel.GetMetric("otelcol_receiver_aws_cloudwatch_metrics_" + name)
 	if err != nil {

@@ -214,7 +214,7 @@ func (m *mark) decode(rest []byte) ([]byte, error) {
 	if numbers[0] > math.MaxUint32 || numbers[1] > math.MaxUint32 {
 		return nil, errMarks
 	}
-	m.head, m.through = uint32(numbers[0]), uint32(numbers[1])
+	m.head, m.through = uint32(numbers[0]), uint32(numbers[1]) //nolint:gosec // just checked
 	copy(m.taken[:], numbers[2:])
 	return rest, nil
 }

@@ -66,7 +66,7 @@ func spread(h uint64) uint64 {
 }
 
 // bucket is the part of the cursor that knows the entity.
-func (e *entity) bucket() uint8 { return uint8(e.sum() >> 56) } //nolint:gosec // the upper eight bits
+func (e *entity) bucket() uint8 { return uint8(e.sum() >> 56) }
 
 func (e *entity) series(metric, stat string, period time.Duration) series {
 	h := fnv.New64a()
@@ -116,11 +116,11 @@ type batch struct {
 	Start, End time.Time
 }
 
-// pack makes requests of series that are read for the same window.
-func pack(all []series, period time.Duration, start, end time.Time) []batch {
+// pack makes requests of series that are read for the same window, of so many at most.
+func pack(all []series, period time.Duration, start, end time.Time, most int) []batch {
 	slots := max(1, int(end.Sub(start)/period))
 	var out []batch
-	for part := range slices.Chunk(all, max(1, min(maxQueries, maxPoints/slots))) {
+	for part := range slices.Chunk(all, max(1, min(most, maxQueries, maxPoints/slots))) {
 		out = append(out, batch{Series: part, Start: start, End: end})
 	}
 	return out

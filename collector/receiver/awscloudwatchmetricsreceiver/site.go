@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/collector/consumer"
@@ -28,6 +29,7 @@ type site struct {
 	obs       *receiverhelper.ObsReport
 	report    *report
 	allowance *allowance
+	resume    int // the batch that the budget was not enough for
 }
 
 var errBudget = errors.New("the budget of this hour is used up: the rest is read later")
@@ -49,6 +51,7 @@ func (s *site) read(ctx context.Context, now time.Time, p plan) error {
 	errs := []error{s.passHealth(ctx, mine, end)}
 	batches, err := s.batches(ctx, seriesOf(mine, s.config.Metrics.Period, p.Optional), end, p.API)
 	errs = append(errs, err)
+	batches = s.resumed(batches)
 	for i, b := range batches {
 		err := s.batch(ctx, b, p.API)
 		if err == nil {
@@ -56,12 +59,24 @@ func (s *site) read(ctx context.Context, now time.Time, p plan) error {
 		}
 		s.report.failed(ctx, s.account, s.region)
 		errs = append(errs, err)
+		if errors.Is(err, errBudget) {
+			s.resume += i
+		}
 		if isDenied(err) || errors.Is(err, errBudget) || ctx.Err() != nil {
 			errs = append(errs, s.fail(ctx, batches[i:]...)) // the others would fare no better
 			break
 		}
 	}
 	return firstErrors(errs)
+}
+
+// resumed begins where the budget came to its end, so that it does so for each in turn.
+func (s *site) resumed(all []batch) []batch {
+	if len(all) == 0 {
+		return nil
+	}
+	s.resume %= len(all)
+	return slices.Concat(all[s.resume:], all[:s.resume])
 }
 
 // firstErrors is what a log needs of many.
@@ -113,7 +128,7 @@ func (s *site) slots(d time.Duration) uint32 {
 func (s *site) pack(all []series, from, now uint32, api string) []batch {
 	start := max(from-s.slots(s.config.Lookback), now-s.slots(s.config.MaxBackfill))
 	if api != apiStatistics {
-		return pack(all, s.config.Metrics.Period, s.time(start), s.time(now))
+		return pack(all, s.config.Metrics.Period, s.time(start), s.time(now), s.config.mostQueries())
 	}
 	start = max(start, now-maxStatistics)
 	var out []batch

@@ -73,4 +73,4 @@ func timeValue(t time.Time) cbor.Value {
 	return &cbor.Tag{ID: 1, Value: cbor.Float64(t.Unix())}
 }
 
-func count(n int) cbor.Value { return cbor.Uint(max(0, n)) } //nolint:gosec // not negative
+func count(n int) cbor.Value { return cbor.Uint(max(0, n)) }

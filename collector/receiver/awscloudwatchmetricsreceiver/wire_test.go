@@ -130,7 +130,7 @@ func TestAPackIsWithinTheLimitsOfARequest(t *testing.T) {
 	}
 	all := e.all(time.Minute)
 	for window, want := range map[time.Duration]int{time.Hour: 3, 24 * time.Hour: 19, 15 * 24 * time.Hour: 325} {
-		batches, n := pack(all, time.Minute, time.Unix(0, 0), time.Unix(0, 0).Add(window)), 0
+		batches, n := pack(all, time.Minute, time.Unix(0, 0), time.Unix(0, 0).Add(window), maxQueries), 0
 		for _, b := range batches {
 			if n += len(b.Series); len(b.Series) > maxQueries || len(b.Series)*int(window/time.Minute) > maxPoints {
 				t.Errorf("%s: %d queries", window, len(b.Series))
