@@ -279,6 +279,12 @@ func isThrottleCode(code string) bool {
 	return false
 }
 
+// isInvalid reports whether a request was refused for what is in it.
+func isInvalid(err error) bool {
+	var e *keyless.Error
+	return errors.As(err, &e) && (strings.HasPrefix(e.Code, "InvalidParameter") || strings.HasPrefix(e.Code, "Validation"))
+}
+
 func isDenied(err error) bool {
 	var e *keyless.Error
 	if !errors.As(err, &e) {

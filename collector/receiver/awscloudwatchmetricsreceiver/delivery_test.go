@@ -1,7 +1,10 @@
 package awscloudwatchmetricsreceiver
 
 import (
+	"bytes"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,6 +105,35 @@ func TestAFailingRegionHarmsNoOther(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		r.stop(t)
 		to.wantOnce(t, far, c, began, time.Now().Add(-time.Hour))
+	})
+}
+
+// One metric that AWS does not take must not cost the others of the request their points.
+func TestAMetricThatIsRefusedHarmsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		far := newFar(t, sandbox.Options{}, fleet("eu-west-1", 3, sandbox.Delivery{}))
+		picky := roundTrip(func(r *http.Request) *http.Response {
+			body, err := io.ReadAll(r.Body)
+			must(t, err)
+			if bytes.Contains(body, []byte("BadMetric")) {
+				return answer(r, http.StatusBadRequest, "application/json", `{"__type":"x#InvalidParameterValueException"}`)
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			got, err := far.RoundTripper().RoundTrip(r)
+			must(t, err)
+			return got
+		})
+		began, to := midday(t), newSink()
+		c := configOf(func(c *Config) {
+			c.Metrics.Queries = []QueryConfig{{Namespace: "N", MetricName: "BadMetric", Dimensions: map[string]string{"D": "v"}}}
+		})
+		r := start(t, picky, newHost(), c, to)
+		time.Sleep(2 * time.Hour)
+		r.stop(t)
+		to.wantOnce(t, far, c, began, time.Now().Add(-c.Lookback))
+		if r.counted(t, "failed") == 0 {
+			t.Error("nothing failed: the test shows nothing")
+		}
 	})
 }
 

@@ -100,10 +100,9 @@ func (p *poller) join(from keyless.CredentialsProvider) error {
 
 // Shutdown lets the pipeline finish what it has.
 func (p *poller) Shutdown(ctx context.Context) error {
-	if p.cancel == nil {
-		return nil
+	if p.cancel != nil {
+		p.cancel()
 	}
-	p.cancel()
 	done := make(chan struct{})
 	go func() {
 		p.doing.Wait()

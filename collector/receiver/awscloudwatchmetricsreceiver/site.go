@@ -138,7 +138,8 @@ func (s *site) pack(all []series, from, now uint32, api string) []batch {
 	return out
 }
 
-// batch reads and passes on. What came before a page failed is passed on as well.
+// batch reads and passes on. What came before a page failed is passed on as well. Where one
+// metric makes AWS refuse the request, it is halved until the metric is alone.
 func (s *site) batch(ctx context.Context, b batch, api string) error {
 	ask, price := s.cloudWatch.data, len(b.Series)
 	if api == apiStatistics {
@@ -153,6 +154,12 @@ func (s *site) batch(ctx context.Context, b batch, api string) error {
 		return errBudget
 	}
 	readings, err := ask(ctx, b, s.config.Metrics.Period)
+	if n := len(b.Series) / 2; isInvalid(err) && n > 0 && api != apiStatistics {
+		_, kept := s.allowance.take(ctx, time.Now(), -price) // what is refused is not billed
+		first := batch{Series: b.Series[:n], Start: b.Start, End: b.End}
+		b.Series = b.Series[n:]
+		return errors.Join(kept, s.batch(ctx, first, api), s.batch(ctx, b, api))
+	}
 	if err != nil {
 		for i := range readings {
 			readings[i].Status = ""
