@@ -49,7 +49,7 @@ func TestNothingIsLostOrDoubledByFaultsAndRestarts(t *testing.T) {
 			far := newFar(t, sandbox.Options{}, fleet("eu-west-1", 2, tardy()), fleet("us-east-1", 2, tardy()))
 			began, to := midday(t), newSink()
 			c := configOf(func(c *Config) { c.Lookback, c.Regions = 3*time.Hour, []string{"eu-west-1", "us-east-1"} })
-			h, network := newHost(), &unlucky{RoundTripper: far.RoundTripper(), share: 0.3, random: random}
+			h, network := newHost(), &unlucky{RoundTripper: far.RoundTripper(), share: 0.3, random: rand.New(rand.NewPCG(seed, 2))}
 			for range 12 {
 				r := start(t, network, h, c, to)
 				time.Sleep(time.Duration(random.IntN(3600)) * time.Second)
@@ -128,7 +128,7 @@ func TestAMetricThatIsRefusedHarmsNoOther(t *testing.T) {
 			c.Metrics.Queries = []QueryConfig{{Namespace: "N", MetricName: "BadMetric", Dimensions: map[string]string{"D": "v"}}}
 		})
 		r := start(t, picky, newHost(), c, to)
-		time.Sleep(2 * time.Hour)
+		time.Sleep(2*time.Hour + time.Minute) // between two polls
 		r.stop(t)
 		to.wantOnce(t, far, c, began, time.Now().Add(-c.Lookback))
 		if r.counted(t, "failed") == 0 {

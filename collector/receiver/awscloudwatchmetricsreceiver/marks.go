@@ -156,7 +156,8 @@ const marksVersion = 1
 
 var errMarks = errors.New("the cursor is damaged, or of another version")
 
-// encodeMarks is a version, the marks, and a check sum.
+// encodeMarks is a version, the marks, and a check sum. A series without gaps, as most are,
+// has short numbers when they tell what is missing.
 func encodeMarks(all map[uint64]*mark) []byte {
 	out := append(make([]byte, 0, 1+len(all)*24+8), marksVersion)
 	for key, m := range all {
@@ -164,7 +165,7 @@ func encodeMarks(all map[uint64]*mark) []byte {
 		out = binary.AppendUvarint(out, uint64(m.head))
 		out = binary.AppendUvarint(out, uint64(m.through))
 		for _, word := range m.taken {
-			out = binary.AppendUvarint(out, word)
+			out = binary.AppendUvarint(out, ^word)
 		}
 	}
 	return binary.BigEndian.AppendUint64(out, checksum(out))
@@ -215,6 +216,8 @@ func (m *mark) decode(rest []byte) ([]byte, error) {
 		return nil, errMarks
 	}
 	m.head, m.through = uint32(numbers[0]), uint32(numbers[1]) //nolint:gosec // just checked
-	copy(m.taken[:], numbers[2:])
+	for i := range m.taken {
+		m.taken[i] = ^numbers[2+i]
+	}
 	return rest, nil
 }

@@ -86,3 +86,16 @@ func FuzzCursor(f *testing.F) {
 		}
 	})
 }
+func TestTheCursorOfASteadySeriesIsShort(t *testing.T) {
+	all := make(map[uint64]*mark)
+	for i := range uint64(1000) {
+		m := &mark{through: 5_600_000}
+		for slot := range uint32(memorySlots + 10) {
+			m.add(5_600_000 - memorySlots - 10 + slot)
+		}
+		all[spread(i)] = m
+	}
+	if got := len(encodeMarks(all)) / len(all); got > 20 {
+		t.Errorf("%d bytes each", got)
+	}
+}
