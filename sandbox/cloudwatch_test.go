@@ -582,8 +582,10 @@ func TestInstancesComeAndGo(t *testing.T) {
 		after time.Duration
 		want  string
 	}{
-		{0, "[i-b i-c] [running stopped]"}, {time.Minute, "[i-a i-b i-c] [running running stopped]"},
-		{2 * time.Minute, "[i-a i-b i-c] [running terminated stopped]"}, {63 * time.Minute, "[i-a i-c] [running stopped]"},
+		{0, "[i-b i-c] [running stopped]"},
+		{time.Minute, "[i-a i-b i-c] [running running stopped]"},
+		{2 * time.Minute, "[i-a i-b i-c] [running terminated stopped]"},
+		{63 * time.Minute, "[i-a i-c] [running stopped]"},
 	} {
 		*w.now = noon.Add(row.after)
 		got := decode[described](t, w.describe(t, "DescribeInstances"))
