@@ -609,7 +609,8 @@ func TestInstancesComeAndGo(t *testing.T) {
 func TestFiltersOfInstancesLetThroughWhatTheyName(t *testing.T) {
 	w := newWatch(t, func(a *sandbox.Account, _ *sandbox.Options) {
 		a.Regions[0].Instances = []sandbox.Instance{
-			{ID: "i-a", Tags: map[string]string{"team": "blue"}}, {ID: "i-b", Tags: map[string]string{"team": "b*e"}, Type: "m5.large", Detailed: true},
+			{ID: "i-a", Tags: map[string]string{"team": "blue"}},
+			{ID: "i-b", Tags: map[string]string{"team": "b*e"}, Type: "m5.large", Detailed: true},
 			{ID: "i-c", State: "stopped", Zone: "eu-west-1b", PrivateIP: "10.0.0.7"},
 		}
 	})

@@ -305,7 +305,8 @@ func FuzzCBOR(f *testing.F) {
 	for _, value := range []cbor.Value{
 		cbor.Map{"StartTime": &cbor.Tag{ID: 1, Value: cbor.Float64(1.5)}, "Period": cbor.Uint(300), "Values": cbor.List{cbor.Float32(1), cbor.NegInt(4)}},
 		cbor.Map{"ReturnData": cbor.Bool(true), "Unit": &cbor.Nil{}, "a": cbor.Slice("b")},
-		cbor.List{}, cbor.Uint(1 << 63),
+		cbor.List{},
+		cbor.Uint(1 << 63),
 	} {
 		f.Add(cbor.Encode(value))
 	}
