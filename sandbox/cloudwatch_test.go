@@ -223,12 +223,12 @@ func TestTheSameWorldHasTheSamePointsAndAnotherAccountOthers(t *testing.T) {
 
 func TestMaxDatapointsCutsPagesWithoutLossInBothDirections(t *testing.T) {
 	for _, order := range []string{"TimestampAscending", "TimestampDescending"} {
-		w := newWatch(t, nil)
+		w := newWatch(t, metrics(sandbox.Delivery{Delay: 4 * time.Minute}))
 		in := data(*w.now, 1, webMetric("CPUUtilization"), "Maximum")
 		in["ScanBy"] = order
 		in["MetricDataQueries"] = append(in["MetricDataQueries"].([]tree), tree{"Id": "b", "MetricStat": tree{"Metric": webMetric("NetworkOut"), "Period": 300, "Stat": "Maximum"}})
 		whole := w.ok(t, "GetMetricData", in)
-		in["MaxDatapoints"] = 5
+		in["MaxDatapoints"] = 3
 		got, pages := map[any][]any{}, 0
 		for {
 			out := w.ok(t, "GetMetricData", in)
@@ -238,17 +238,17 @@ func TestMaxDatapointsCutsPagesWithoutLossInBothDirections(t *testing.T) {
 				got[r.(tree)["Id"]] = append(got[r.(tree)["Id"]], r.(tree)["Values"].([]any)...)
 				taken += len(r.(tree)["Values"].([]any))
 			}
-			if taken > 5 {
+			if taken > 3 {
 				t.Fatalf("%d datapoints", taken)
 			}
 			if out["NextToken"] == nil {
 				break
 			}
 			in["NextToken"] = out["NextToken"]
-			w.wait(time.Second) // what comes meanwhile is not for this listing
+			w.wait(2 * time.Minute) // what comes meanwhile is not for these pages
 		}
 		for _, r := range whole["MetricDataResults"].([]any) {
-			if want := r.(tree)["Values"]; !reflect.DeepEqual(any(got[r.(tree)["Id"]]), want) || pages != 5 {
+			if want := r.(tree)["Values"]; !reflect.DeepEqual(any(got[r.(tree)["Id"]]), want) || pages != 7 {
 				t.Errorf("%s, %d pages: got %v, want %v", order, pages, got[r.(tree)["Id"]], want)
 			}
 		}
@@ -585,6 +585,7 @@ func TestInstancesComeAndGo(t *testing.T) {
 		{0, "[i-b i-c] [running stopped]"},
 		{time.Minute, "[i-a i-b i-c] [running running stopped]"},
 		{2 * time.Minute, "[i-a i-b i-c] [running terminated stopped]"},
+		{time.Hour, "[i-a i-b i-c] [running terminated stopped]"},
 		{63 * time.Minute, "[i-a i-c] [running stopped]"},
 	} {
 		*w.now = noon.Add(row.after)
