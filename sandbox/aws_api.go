@@ -242,8 +242,6 @@ func apiFault(f *Fault, throttled *awsError) *awsError {
 	switch {
 	case e.code == "" && f.Status == http.StatusTooManyRequests, e.code == throttled.code:
 		*e = awsError{throttled.code, cmp.Or(f.Status, throttled.status), throttled.message}
-	case e.code == "" && f.Status >= http.StatusInternalServerError:
-		e.code = codeOfStatus(f.Status)
 	case e.code == "":
 		e.code = codeOfStatus(f.Status)
 	}

@@ -100,6 +100,9 @@ func (p params) texts(name string) []string {
 	return list
 }
 
+// maxPath is more than the name of any parameter has parts.
+const maxPath = 20
+
 // queryParams reads the form of the AWS query protocol, in which a list of structures is
 // Filter.1.Name or MetricData.member.1.Value.
 func queryParams(form url.Values) params {
@@ -107,6 +110,9 @@ func queryParams(form url.Values) params {
 	for name, values := range form {
 		at := root
 		path := strings.Split(name, ".")
+		if len(path) > maxPath {
+			continue
+		}
 		for _, part := range path[:len(path)-1] {
 			if part == "member" {
 				continue

@@ -80,15 +80,13 @@ func (c *apiCall) dataResult(d *dataRequest, i int, next *dataCursor, done *bool
 		return q.result("Forbidden", nil)
 	}
 	status, points := c.dataPoints(d, q)
+	before := 0 // points of the query that are on earlier pages
 	if i == d.cursor.Query {
-		points = points[min(d.cursor.Done, len(points)):]
+		before = min(d.cursor.Done, len(points))
 	}
+	points = points[before:]
 	if len(points) > d.room {
-		done2 := d.room
-		if i == d.cursor.Query {
-			done2 += d.cursor.Done
-		}
-		*done, *next = true, dataCursor{i, done2, d.window.by, len(d.queries)}
+		*done, *next = true, dataCursor{i, before + d.room, d.window.by, len(d.queries)}
 		points, status = points[:d.room], "PartialData"
 	}
 	d.room -= len(points)

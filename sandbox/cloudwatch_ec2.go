@@ -66,7 +66,8 @@ func coreMetrics() []vended {
 func (i *instance) statusMetrics(kind class) []vended {
 	check := failsFrom(i.Impaired)
 	list := []vended{
-		{"StatusCheckFailed", "Count", time.Minute, check}, {"StatusCheckFailed_Instance", "Count", time.Minute, check},
+		{"StatusCheckFailed", "Count", time.Minute, check},
+		{"StatusCheckFailed_Instance", "Count", time.Minute, check},
 		{"StatusCheckFailed_System", "Count", time.Minute, failsFrom(time.Time{})},
 	}
 	if kind.nitro {
@@ -78,15 +79,19 @@ func (i *instance) statusMetrics(kind class) []vended {
 func creditMetrics() []vended {
 	const every = 5 * time.Minute
 	return []vended{
-		{"CPUCreditUsage", "Count", every, upTo(10)}, {"CPUCreditBalance", "Count", every, upTo(576)},
-		{"CPUSurplusCreditBalance", "Count", every, upTo(2)}, {"CPUSurplusCreditsCharged", "Count", every, upTo(2)},
+		{"CPUCreditUsage", "Count", every, upTo(10)},
+		{"CPUCreditBalance", "Count", every, upTo(576)},
+		{"CPUSurplusCreditBalance", "Count", every, upTo(2)},
+		{"CPUSurplusCreditsCharged", "Count", every, upTo(2)},
 	}
 }
 
 func volumeMetrics(kind string) []vended {
 	return []vended{
-		{kind + "ReadOps", "Count", 0, upTo(2e4)}, {kind + "WriteOps", "Count", 0, upTo(2e4)},
-		{kind + "ReadBytes", "Bytes", 0, upTo(2e8)}, {kind + "WriteBytes", "Bytes", 0, upTo(2e8)},
+		{kind + "ReadOps", "Count", 0, upTo(2e4)},
+		{kind + "WriteOps", "Count", 0, upTo(2e4)},
+		{kind + "ReadBytes", "Bytes", 0, upTo(2e8)},
+		{kind + "WriteBytes", "Bytes", 0, upTo(2e8)},
 	}
 }
 

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"cmp"
 	"encoding/base64"
 	"maps"
 	"net/http"
@@ -338,8 +337,6 @@ func (i *instance) attribute(name string, now time.Time) (value string, known bo
 	case "instance-id":
 		return i.ID, true
 	case "instance-state-name":
-		return cmp.Or(i.state(now), i.State), true
-	case "instance-state.name":
 		return i.state(now), true
 	case "instance-type":
 		return i.Type, true

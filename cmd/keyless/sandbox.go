@@ -39,8 +39,9 @@ func newSandbox(p *program) *cobra.Command {
 		Short: "Play both clouds offline: Entra, instance metadata, STS, S3, their administration, logs and metrics on loopback",
 		Long: "Play Entra ID, the instance metadata service, AWS STS and S3, and what takes logs and\n" +
 			"metrics in Azure Monitor and AWS, on loopback until interrupted. What is made through\n" +
-			"AWS IAM, Microsoft Graph and Azure Resource Manager is played as well. A folder gets\n" +
-			"the files that lead programs there: env for the shell, keyless.yaml, an AWS\n" +
+			"AWS IAM, Microsoft Graph and Azure Resource Manager is played as well, and so are\n" +
+			"CloudWatch, the API of EC2 and that of tags for those who collect metrics. A folder\n" +
+			"gets the files that lead programs there: env for the shell, keyless.yaml, an AWS\n" +
 			"configuration with the profile admin, the secret of the application that administrates\n" +
 			"the tenant, the certificates.",
 		Example: "  keyless sandbox --dir sandbox &\n  . sandbox/env\n  keyless credential-process vm",
@@ -99,15 +100,20 @@ func hostKind(st stage) (sandbox.HostKind, error) {
 // the clouds, for programs that are told theirs.
 func (g *playground) receivers() []string {
 	iam, graph, arm := g.URL(sandbox.IAM), g.URL(sandbox.Graph), g.URL(sandbox.ARM)
+	cloudwatch, ec2, tagging := g.URL(sandbox.CloudWatch), g.URL(sandbox.EC2API), g.URL(sandbox.Tagging)
 	logs, metrics, amp := g.URL(sandbox.DCE), g.URL(sandbox.Workspace), g.URL(sandbox.AMP)
 	if g.isolated {
 		iam, graph, arm = "https://iam.amazonaws.com", "https://graph.microsoft.com", "https://management.azure.com"
+		cloudwatch, ec2, tagging = "https://monitoring.us-east-1.amazonaws.com", "https://ec2.us-east-1.amazonaws.com", "https://tagging.us-east-1.amazonaws.com"
 		logs, metrics, amp = "https://demo-a1b2.westeurope-1.ingest.monitor.azure.com", "https://demo-a1b2.westeurope-1.metrics.ingest.monitor.azure.com", "https://aps-workspaces.us-east-1.amazonaws.com"
 	}
 	return []string{
 		"KEYLESS_SANDBOX_IAM_URL=" + iam,
 		"KEYLESS_SANDBOX_GRAPH_URL=" + graph,
 		"KEYLESS_SANDBOX_ARM_URL=" + arm,
+		"KEYLESS_SANDBOX_CLOUDWATCH_URL=" + cloudwatch,
+		"KEYLESS_SANDBOX_EC2_URL=" + ec2,
+		"KEYLESS_SANDBOX_TAGGING_URL=" + tagging,
 		"KEYLESS_SANDBOX_LOGS_URL=" + logs + "/dataCollectionRules/" + sandbox.DemoRuleID + "/streams/" + sandbox.DemoStream + "?api-version=2023-01-01",
 		"KEYLESS_SANDBOX_AZURE_METRICS_URL=" + metrics + "/dataCollectionRules/" + sandbox.DemoMetricsRuleID + "/streams/" + sandbox.MetricsStream + "/api/v1/write?api-version=2023-04-24",
 		"KEYLESS_SANDBOX_AWS_METRICS_URL=" + amp + "/workspaces/" + sandbox.DemoWorkspaceID + "/api/v1/remote_write",
