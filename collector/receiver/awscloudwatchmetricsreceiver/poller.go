@@ -114,6 +114,9 @@ func (p *poller) Shutdown(ctx context.Context) error {
 		return ctx.Err()
 	}
 	p.telemetry.Shutdown()
+	if p.client != nil {
+		p.client.CloseIdleConnections()
+	}
 	if p.store == nil {
 		return nil
 	}
