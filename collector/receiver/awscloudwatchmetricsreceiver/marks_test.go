@@ -86,6 +86,7 @@ func FuzzCursor(f *testing.F) {
 		}
 	})
 }
+
 func TestTheCursorOfASteadySeriesIsShort(t *testing.T) {
 	all := make(map[uint64]*mark)
 	for i := range uint64(1000) {
