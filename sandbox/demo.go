@@ -206,12 +206,22 @@ func demoAccount() Account {
 			{Name: "keyless-demo-host", TrustPolicy: trustPolicy(trust.Service, []string{"ec2.amazonaws.com"}, trust.AssumeRole)},
 		},
 		Workspaces: []MetricsWorkspace{{ID: DemoWorkspaceID, Writers: []string{DemoRoleARN}}},
+		Alias:      "keyless-demo",
+		Regions:    []Region{demoRegion()},
 		Buckets: []Bucket{{Name: DemoBucket, Objects: map[string]string{
 			"hello.txt":           "Hello from the other cloud.\n",
 			"logs/2026/first.log": "no key was stored to write this\n",
 			"report.csv":          "day,keys\nmonday,0\ntuesday,0\n",
 		}}},
 	}
+}
+
+// demoRegion has an instance of each kind that has metrics of its own.
+func demoRegion() Region {
+	return Region{Name: defaultRegion, Delivery: Delivery{Delay: 2 * time.Minute}, Instances: []Instance{
+		{Count: 3, Type: "t3.micro", Tags: map[string]string{"Name": "web", "team": "demo"}},
+		{Type: "m5d.large", Detailed: true, Tags: map[string]string{"Name": "database", "team": "demo"}},
+	}}
 }
 
 // trustV1 trusts callers of the API by v1 tokens.

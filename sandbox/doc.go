@@ -1,7 +1,7 @@
 // Package sandbox plays both clouds offline: Entra, Microsoft Graph, Azure Resource
 // Manager, the Azure instance metadata service and Azure Monitor on one side, STS, IAM,
-// S3, an EC2 host and Amazon Managed Service for Prometheus on the other, and a job of
-// Azure Pipelines in between.
+// S3, an EC2 host, CloudWatch with the instances of EC2 and their tags, and Amazon Managed
+// Service for Prometheus on the other, and a job of Azure Pipelines in between.
 //
 //	s, err := sandbox.New(sandbox.Demo(), sandbox.Options{})
 //	client := &http.Client{Transport: s.RoundTripper()}   // the real host names, no sockets
@@ -24,6 +24,10 @@
 // What was written is in ledgers ([Sandbox.Rows], [Sandbox.Series]), which tests in other
 // languages read by GET at /sandbox/rows/STREAM and /sandbox/series/METRIC of the
 // receivers.
+//
+// Metrics are not stored: each point follows from the name of its series and its time,
+// with the moment from which it is seen. [Sandbox.Datapoints] says what a collector should
+// have, [Sandbox.Calls] and [Sandbox.MetricsBilled] what it has asked.
 //
 // What it does not model: permissions other than all or nothing (administrators are listed,
 // sessions read the buckets of their own account, and write to the metrics workspaces that

@@ -22,13 +22,15 @@ type Fault struct {
 	Truncate   bool          // the real answer, cut off in the middle of the body; one without a body is lost by a reset
 	Times      int           // how many requests meet the fault; 0: all until cleared
 	For        time.Duration // how long it lasts from SetFault on; 0: until cleared
+	Region     string        // only requests for this region, on CloudWatch, EC2API and Tagging; empty: all
 }
 
-// SetFault breaks a far side; it replaces an earlier fault of the same hop.
+// SetFault breaks a far side; it replaces an earlier fault of the same hop and
+// region.
 func (s *Sandbox) SetFault(h Hop, f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	state := s.hop(h)
+	state := s.hop(h.in(f.Region))
 	state.fault, state.faultEnd = &f, s.options.Now().Add(f.For)
 }
 
@@ -130,6 +132,12 @@ func (s *Sandbox) writeFault(h Hop, f *Fault, w http.ResponseWriter, r *http.Req
 		monitorDialect().fault(w, f)
 	case AMP:
 		ampDialect().fault(w, f)
+	case CloudWatch:
+		cloudWatchProtocol(r).refuse(w, apiFault(f, cloudWatchThrottled()))
+	case EC2API:
+		ec2Protocol{}.refuse(w, apiFault(f, ec2Throttled()))
+	case Tagging:
+		taggingProtocol().refuse(w, apiFault(f, taggingThrottled()))
 	}
 }
 

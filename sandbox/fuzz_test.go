@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/smithy-go/encoding/cbor"
 	"github.com/golang/snappy"
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -293,6 +295,120 @@ func FuzzIAMForm(f *testing.F) {
 		s.Handler(IAM).ServeHTTP(w, r)
 		if w.Code == http.StatusOK {
 			t.Fatalf("%q is let in", body)
+		}
+	})
+}
+
+// FuzzCBOR: a body is refused, or a structure that can be looked at in every way, with the
+// strings that the codec of AWS's SDK finds.
+func FuzzCBOR(f *testing.F) {
+	for _, value := range []cbor.Value{
+		cbor.Map{"StartTime": &cbor.Tag{ID: 1, Value: cbor.Float64(1.5)}, "Period": cbor.Uint(300), "Values": cbor.List{cbor.Float32(1), cbor.NegInt(4)}},
+		cbor.Map{"ReturnData": cbor.Bool(true), "Unit": &cbor.Nil{}, "a": cbor.Slice("b")},
+		cbor.List{},
+		cbor.Uint(1 << 63),
+	} {
+		f.Add(cbor.Encode(value))
+	}
+	f.Add([]byte("\xbf\x61a\x9f\xff\xff"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		in, err := cborParams(body)
+		if err != nil || len(in) == 0 {
+			return
+		}
+		decoded, _ := cbor.Decode(body)
+		for name := range in {
+			if want, is := decoded.(cbor.Map)[name].(cbor.String); is && in.text(name) != string(want) {
+				t.Fatalf("%q: got %q, want %q", name, in.text(name), want)
+			}
+			_, _ = in.integer(name)
+			_, _ = in.time(name)
+			_ = in.structures(name)
+			_ = in.texts(name)
+		}
+	})
+}
+
+func FuzzQuery(f *testing.F) {
+	for _, form := range []string{
+		"Filter.1.Name=tag:a&Filter.1.Value.1=b&Filter.1.Value.2=c", "MetricData.member.1.Values.member.2=1&MetricData.member.1.Values.member.1=2",
+		"a=1&a.b=2&a.1=3", "member.member=1", ".=1&..=2", strings.Repeat("a.", 30) + "=1",
+	} {
+		f.Add(form)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		form, err := url.ParseQuery(text)
+		if err != nil {
+			return
+		}
+		in := queryParams(form)
+		for name := range form {
+			if strings.Contains(name, ".") {
+				continue
+			}
+			if !in.has(name) {
+				t.Fatalf("%q: %q is lost", text, name)
+			}
+			_, _ = in.number(name)
+			_ = in.structures(name)
+		}
+	})
+}
+
+// FuzzIsLike has regular expressions for a judge.
+func FuzzIsLike(f *testing.F) {
+	for _, pattern := range []string{"*", "?", "a*b*c", `a\*b`, `\\`, `\`, "**", ""} {
+		f.Add("aabbcc", pattern)
+		f.Add(`a*b\`, pattern)
+	}
+	f.Fuzz(func(t *testing.T, text, pattern string) {
+		for _, c := range text + pattern {
+			if c < ' ' || c > '~' {
+				return // a regular expression sees runes, a filter bytes
+			}
+		}
+		var expression strings.Builder
+		for i := 0; i < len(pattern); i++ {
+			switch c := pattern[i]; {
+			case c == '*':
+				expression.WriteString(".*")
+			case c == '?':
+				expression.WriteString(".")
+			case c == '\\' && i == len(pattern)-1:
+				return // it takes away the meaning of nothing
+			case c == '\\':
+				i++
+				fallthrough
+			default:
+				expression.WriteString(regexp.QuoteMeta(pattern[i : i+1]))
+			}
+		}
+		want := regexp.MustCompile("^(?:" + expression.String() + ")$").MatchString(text)
+		if got := isLike(text, pattern); got != want {
+			t.Fatalf("%q like %q: got %v, want %v", text, pattern, got, want)
+		}
+	})
+}
+
+// FuzzMetrics sends requests in all wire forms that nobody has signed: none may be let in.
+func FuzzMetrics(f *testing.F) {
+	s := fuzzSandbox(f)
+	f.Add("Action=ListMetrics&Version=2010-08-01", "/", "", "")
+	f.Add("{}", "/", "GraniteServiceVersion20100801.ListMetrics", "application/x-amz-json-1.0")
+	f.Add("\xa0", "/service/GraniteServiceVersion20100801/operation/ListMetrics", "rpc-v2-cbor", "application/cbor")
+	f.Fuzz(func(t *testing.T, body, path, header, kind string) {
+		u, err := url.ParseRequestURI(path)
+		if err != nil {
+			return
+		}
+		for _, h := range []Hop{CloudWatch, EC2API, Tagging} {
+			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
+			r.URL, r.Header = u, http.Header{"X-Amz-Target": {header}, "Smithy-Protocol": {header}, "Content-Type": {kind}, "Content-Encoding": {kind}}
+			w := httptest.NewRecorder()
+			s.Handler(h).ServeHTTP(w, r)
+			if w.Code == http.StatusOK {
+				t.Fatalf("%s: %q is let in", h, body)
+			}
 		}
 	})
 }

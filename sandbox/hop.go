@@ -36,11 +36,15 @@ const (
 	IAM   Hop = "iam"   // what is created here is in force in STS
 	Graph Hop = "graph" // Microsoft Graph: what is created here is in force in Entra
 	ARM   Hop = "arm"   // Azure Resource Manager, likewise
+
+	CloudWatch Hop = "cloudwatch" // metrics of AWS
+	EC2API     Hop = "ec2api"     // the service; EC2 is what an instance asks about itself
+	Tagging    Hop = "tagging"    // the Resource Groups Tagging API
 )
 
 // Hops lists the far sides.
 func Hops() []Hop {
-	return []Hop{Entra, Keys, IMDS, AppService, Arc, Pipelines, STS, S3, EC2, Container, DCE, Workspace, AMP, IAM, Graph, ARM}
+	return []Hop{Entra, Keys, IMDS, AppService, Arc, Pipelines, STS, S3, EC2, Container, DCE, Workspace, AMP, IAM, Graph, ARM, CloudWatch, EC2API, Tagging}
 }
 
 // addressOf is the hop whose address h has.
@@ -56,11 +60,11 @@ func addressOf(h Hop) Hop {
 
 // served returns the hops with an address.
 func served() [addresses]Hop {
-	return [...]Hop{Entra, IMDS, STS, S3, AppService, Arc, DCE, Workspace, AMP, IAM, Graph, ARM}
+	return [...]Hop{Entra, IMDS, STS, S3, AppService, Arc, DCE, Workspace, AMP, IAM, Graph, ARM, CloudWatch, EC2API, Tagging}
 }
 
 // addresses is how many hops have one.
-const addresses = 12
+const addresses = 15
 
 type hopState struct {
 	requests int
@@ -106,6 +110,7 @@ func (s *Sandbox) Handler(h Hop) http.Handler {
 		AppService: s.serveAppService, Arc: s.serveArc,
 		DCE: s.serveDCE, Workspace: s.serveWorkspace, AMP: s.serveAMP,
 		IAM: s.serveIAM, Graph: s.serveGraph, ARM: s.serveARM,
+		CloudWatch: s.serveCloudWatch, EC2API: s.serveEC2API, Tagging: s.serveTagging,
 	}[h]
 	if serve == nil {
 		return http.NotFoundHandler()
@@ -151,5 +156,30 @@ func (s *Sandbox) arrive(h Hop, r *http.Request) *Fault {
 	if h != IMDS || strings.Contains(r.URL.Path, "/oauth2/token") {
 		state.requests++
 	}
-	return state.takeFault(s.options.Now())
+	now := s.options.Now()
+	if region := requestRegion(h, r); region != "" {
+		if fault := s.hop(h.in(region)).takeFault(now); fault != nil {
+			return fault
+		}
+	}
+	return state.takeFault(now)
+}
+
+// in names what happens to a hop in one region only.
+func (h Hop) in(region string) Hop {
+	if region == "" {
+		return h
+	}
+	return h + "/" + Hop(region)
+}
+
+// requestRegion is the region that a request is signed for, where hops have regions.
+func requestRegion(h Hop, r *http.Request) string {
+	switch h {
+	case CloudWatch, EC2API, Tagging:
+		if sig, fault := parseSignature(r); fault == nil {
+			return sig.region
+		}
+	}
+	return ""
 }

@@ -100,10 +100,14 @@ func (c *iamCall) accountDetails() (any, *awsError) {
 	}{Roles: roles, listPart: part}, nil
 }
 
-// listAccountAliases finds none: nobody can make one here.
+// listAccountAliases finds the one of the world: nobody can make one here.
 func (c *iamCall) listAccountAliases() (any, *awsError) {
+	var aliases members[string]
+	if c.account.Alias != "" {
+		aliases.Member = []string{c.account.Alias}
+	}
 	return struct {
 		AccountAliases members[string]
 		listPart
-	}{}, nil
+	}{AccountAliases: aliases}, nil
 }

@@ -37,7 +37,8 @@ type tenant struct {
 
 type account struct {
 	*Account
-	iam history[*iamState]
+	iam     history[*iamState]
+	regions map[string]*region
 }
 
 type bucket struct {
@@ -118,7 +119,7 @@ func (x *index) addAccount(data *Account) error {
 	}
 	own := *data // the world is the caller's and stays as it is
 	own.Partition = orText(own.Partition, "aws")
-	a := &account{Account: &own}
+	a := &account{Account: &own, regions: map[string]*region{}}
 	if err := put(x.accounts, data.ID, a); err != nil {
 		return err
 	}
@@ -168,6 +169,11 @@ func (x *index) addContents(a *account) error {
 	for _, m := range a.Workspaces {
 		if err := put(x.workspaces, m.ID, &metricsWorkspace{m, a}); err != nil {
 			return fmt.Errorf("workspace: %w", err)
+		}
+	}
+	for _, data := range a.Regions {
+		if err := a.addRegion(data, x.made); err != nil {
+			return fmt.Errorf("region %q: %w", data.Name, err)
 		}
 	}
 	for _, u := range a.Users {

@@ -29,7 +29,7 @@ type network struct {
 // host:port or empty, which means 127.0.0.1:0. With port 0 the system chooses
 // all ports; otherwise they follow each other: Entra, IMDS, STS, S3, App Service,
 // Arc, the data collection endpoint, the Azure Monitor workspace, Amazon's, IAM, Microsoft Graph, Azure Resource
-// Manager, then the
+// Manager, CloudWatch, the API of EC2, that of tagging, then the
 // https twins in the same order. An address that other machines reach is refused unless
 // Options.AllowNonLoopback: anyone there could become anyone.
 func (s *Sandbox) Listen(addr string) error {
@@ -182,6 +182,9 @@ func (s *Sandbox) Env() []string {
 		"AWS_ENDPOINT_URL_STS=" + s.URL(STS),
 		"AWS_ENDPOINT_URL_IAM=" + s.URL(IAM),
 		"AWS_ENDPOINT_URL_S3=" + s.URL(S3),
+		"AWS_ENDPOINT_URL_CLOUDWATCH=" + s.URL(CloudWatch),
+		"AWS_ENDPOINT_URL_EC2=" + s.URL(EC2API),
+		"AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API=" + s.URL(Tagging),
 		"AWS_REGION=" + defaultRegion,
 		"AWS_DEFAULT_REGION=" + defaultRegion, // botocore reads only this one
 	}

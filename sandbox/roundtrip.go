@@ -177,14 +177,14 @@ func awsHost(host string) (awsName, bool) {
 			continue
 		}
 		labels := strings.Split(rest, ".")
+		if h, found := regionalHop(labels[0]); found && len(labels) > 1 {
+			return awsName{hop: h, region: regionLabel(labels[1:])}, true
+		}
 		if labels[0] == "iam" || labels[0] == "iam-fips" { // it has no regions, but partitions: iam.us-gov, iam.cn-north-1, iam.global
 			return awsName{hop: IAM}, true
 		}
 		if labels[0] == "sts" || labels[0] == "sts-fips" {
 			return awsName{hop: STS, region: regionLabel(labels[1:])}, true
-		}
-		if labels[0] == "aps-workspaces" {
-			return awsName{hop: AMP, region: regionLabel(labels[1:])}, true
 		}
 		for i, label := range labels {
 			if label == "s3" || label == "s3-fips" {
@@ -193,6 +193,21 @@ func awsHost(host string) (awsName, bool) {
 		}
 	}
 	return awsName{}, false
+}
+
+// regionalHop knows the first labels of the services whose names have a region.
+func regionalHop(label string) (Hop, bool) {
+	switch label {
+	case "aps-workspaces":
+		return AMP, true
+	case "monitoring", "monitoring-fips":
+		return CloudWatch, true
+	case "ec2", "ec2-fips":
+		return EC2API, true
+	case "tagging":
+		return Tagging, true
+	}
+	return "", false
 }
 
 func regionLabel(labels []string) string {

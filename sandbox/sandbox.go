@@ -47,6 +47,10 @@ type Options struct {
 	// there before: what was created is not found at first.
 	Replication time.Duration
 
+	// Rates replaces how many calls a second an account may make in a region, by operation:
+	// GetMetricData has 50, ListMetrics 25. Zero is no limit.
+	Rates map[string]float64
+
 	// Forward is the remote-write address of a Prometheus on loopback that gets every
 	// write that was let in, for example http://127.0.0.1:9090/api/v1/write. Its refusal
 	// is the sandbox's. Empty: nobody gets them.
@@ -78,6 +82,8 @@ type Sandbox struct {
 	rows     rowLedger
 	otlp     otlpLedger
 	samples  sampleLedger
+	api      apiLedger
+	metrics  metricStore
 
 	mu     sync.Mutex
 	hops   map[Hop]*hopState

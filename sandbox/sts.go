@@ -111,13 +111,13 @@ type envelope struct {
 
 // outcome is an element that is named after the action.
 type outcome struct {
-	name  string
+	name  xml.Name
 	value any
 }
 
 // MarshalXML is part of xml.Marshaler.
 func (o *outcome) MarshalXML(e *xml.Encoder, _ xml.StartElement) error {
-	return e.EncodeElement(o.value, xml.StartElement{Name: xml.Name{Local: o.name}})
+	return e.EncodeElement(o.value, xml.StartElement{Name: o.name})
 }
 
 const stsNamespace = "https://sts.amazonaws.com/doc/2011-06-15/"
@@ -125,7 +125,7 @@ const stsNamespace = "https://sts.amazonaws.com/doc/2011-06-15/"
 func newEnvelope(namespace, action string, result any, id string) envelope {
 	e := envelope{XMLName: xml.Name{Space: namespace, Local: action + "Response"}}
 	if result != nil {
-		e.Result = &outcome{action + "Result", result}
+		e.Result = &outcome{xml.Name{Local: action + "Result"}, result}
 	}
 	e.Metadata.RequestID = id
 	return e

@@ -110,6 +110,10 @@ type Account struct {
 	OutboundIssuer  string             `json:"outbound_issuer,omitempty" yaml:"outbound_issuer,omitempty"`   // https://<uuid>.tokens.sts.global.api.aws; empty: outbound federation is switched off
 	Administrators  []string           `json:"administrators,omitempty" yaml:"administrators,omitempty"`     // ARNs of the users and roles that IAM obeys
 	DisabledRegions []string           `json:"disabled_regions,omitempty" yaml:"disabled_regions,omitempty"` // STS answers RegionDisabledException there
+
+	Alias          string   `json:"alias,omitempty" yaml:"alias,omitempty"`                     // as iam:ListAccountAliases has it
+	Regions        []Region `json:"regions,omitempty" yaml:"regions,omitempty"`                 // what there is in EC2 and CloudWatch
+	LinkedAccounts []string `json:"linked_accounts,omitempty" yaml:"linked_accounts,omitempty"` // ids of those whose metrics are seen from here
 }
 
 // OIDCProvider is an IAM OIDC identity provider.
@@ -132,6 +136,10 @@ type Role struct {
 	Tags        map[string]string `json:"tags,omitempty" yaml:"tags,omitempty"`
 	Policies    map[string]string `json:"policies,omitempty" yaml:"policies,omitempty"` // inline policies, JSON by name
 	Attached    []string          `json:"attached,omitempty" yaml:"attached,omitempty"` // ARNs of managed policies
+
+	// Denied are actions of CloudWatch, EC2 and tagging that its sessions may not, such as
+	// ec2:DescribeInstances.
+	Denied []string `json:"denied,omitempty" yaml:"denied,omitempty"`
 
 	PermissionsBoundary string `json:"permissions_boundary,omitempty" yaml:"permissions_boundary,omitempty"` // ARN of a managed policy
 }

@@ -39,8 +39,9 @@ func newSandbox(p *program) *cobra.Command {
 		Short: "Play both clouds offline: Entra, instance metadata, STS, S3, their administration, logs and metrics on loopback",
 		Long: "Play Entra ID, the instance metadata service, AWS STS and S3, and what takes logs and\n" +
 			"metrics in Azure Monitor and AWS, on loopback until interrupted. What is made through\n" +
-			"AWS IAM, Microsoft Graph and Azure Resource Manager is played as well. A folder gets\n" +
-			"the files that lead programs there: env for the shell, keyless.yaml, an AWS\n" +
+			"AWS IAM, Microsoft Graph and Azure Resource Manager is played as well, and so are\n" +
+			"CloudWatch, the API of EC2 and that of tags for those who collect metrics. A folder\n" +
+			"gets the files that lead programs there: env for the shell, keyless.yaml, an AWS\n" +
 			"configuration with the profile admin, the secret of the application that administrates\n" +
 			"the tenant, the certificates.",
 		Example: "  keyless sandbox --dir sandbox &\n  . sandbox/env\n  keyless credential-process vm",
@@ -48,10 +49,10 @@ func newSandbox(p *program) *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.sandbox(cmd.Context(), st) },
 	}
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&st.listen, "listen", anywhere, "loopback `address`; with a port other than 0 the twenty-four ports from there on are used")
+	flags.StringVar(&st.listen, "listen", anywhere, "loopback `address`; with a port other than 0 the thirty ports from there on are used")
 	flags.StringVar(&st.dir, "dir", "", "`folder` to make and write the files to; a temporary one if not set, removed at the end")
 	flags.StringVar(&st.host, "host", string(sandbox.HostVM), "`kind` of host that the programs are on: "+hostNames())
-	flags.StringArrayVar(&st.faults, "fault", nil, "break a far side, for example 'sts: {status: 503, times: 2}'; hops "+hopNames()+"; fields delay, reset, status, code, body, retry_after, truncate, times, for, skew. May be repeated.")
+	flags.StringArrayVar(&st.faults, "fault", nil, "break a far side, for example 'sts: {status: 503, times: 2}'; hops "+hopNames()+"; fields delay, reset, status, code, body, retry_after, truncate, times, for, region, skew. May be repeated.")
 	flags.StringVar(&st.forward, "forward-remote-write", "", "`URL` of a Prometheus on loopback that gets the metrics that were let in, for example http://127.0.0.1:9090/api/v1/write")
 	flags.DurationVar(&st.inForce, "propagation", 0, "`time` until STS and Entra act on what was written through IAM, Microsoft Graph or Azure Resource Manager")
 	flags.DurationVar(&st.visible, "replication", 0, "`time` until Microsoft Graph itself finds what was written through it")
@@ -99,15 +100,20 @@ func hostKind(st stage) (sandbox.HostKind, error) {
 // the clouds, for programs that are told theirs.
 func (g *playground) receivers() []string {
 	iam, graph, arm := g.URL(sandbox.IAM), g.URL(sandbox.Graph), g.URL(sandbox.ARM)
+	cloudwatch, ec2, tagging := g.URL(sandbox.CloudWatch), g.URL(sandbox.EC2API), g.URL(sandbox.Tagging)
 	logs, metrics, amp := g.URL(sandbox.DCE), g.URL(sandbox.Workspace), g.URL(sandbox.AMP)
 	if g.isolated {
 		iam, graph, arm = "https://iam.amazonaws.com", "https://graph.microsoft.com", "https://management.azure.com"
+		cloudwatch, ec2, tagging = "https://monitoring.us-east-1.amazonaws.com", "https://ec2.us-east-1.amazonaws.com", "https://tagging.us-east-1.amazonaws.com"
 		logs, metrics, amp = "https://demo-a1b2.westeurope-1.ingest.monitor.azure.com", "https://demo-a1b2.westeurope-1.metrics.ingest.monitor.azure.com", "https://aps-workspaces.us-east-1.amazonaws.com"
 	}
 	return []string{
 		"KEYLESS_SANDBOX_IAM_URL=" + iam,
 		"KEYLESS_SANDBOX_GRAPH_URL=" + graph,
 		"KEYLESS_SANDBOX_ARM_URL=" + arm,
+		"KEYLESS_SANDBOX_CLOUDWATCH_URL=" + cloudwatch,
+		"KEYLESS_SANDBOX_EC2_URL=" + ec2,
+		"KEYLESS_SANDBOX_TAGGING_URL=" + tagging,
 		"KEYLESS_SANDBOX_LOGS_URL=" + logs + "/dataCollectionRules/" + sandbox.DemoRuleID + "/streams/" + sandbox.DemoStream + "?api-version=2023-01-01",
 		"KEYLESS_SANDBOX_AZURE_METRICS_URL=" + metrics + "/dataCollectionRules/" + sandbox.DemoMetricsRuleID + "/streams/" + sandbox.MetricsStream + "/api/v1/write?api-version=2023-04-24",
 		"KEYLESS_SANDBOX_AWS_METRICS_URL=" + amp + "/workspaces/" + sandbox.DemoWorkspaceID + "/api/v1/remote_write",
@@ -187,6 +193,7 @@ type faultFlag struct {
 	Truncate   bool          `yaml:"truncate"`
 	Times      int           `yaml:"times"`
 	For        time.Duration `yaml:"for"`
+	Region     string        `yaml:"region"`
 	Skew       time.Duration `yaml:"skew"`
 }
 
@@ -208,7 +215,7 @@ func (g *playground) breakHop(text string) error {
 		if f != (faultFlag{}) {
 			g.SetFault(hop, sandbox.Fault{
 				Status: f.Status, Code: f.Code, Delay: f.Delay, Body: f.Body, Reset: f.Reset,
-				RetryAfter: f.RetryAfter, Truncate: f.Truncate, Times: f.Times, For: f.For,
+				RetryAfter: f.RetryAfter, Truncate: f.Truncate, Times: f.Times, For: f.For, Region: f.Region,
 			})
 		}
 	}

@@ -1,0 +1,83 @@
+package awscloudwatchmetricsreceiver
+
+import (
+	"io"
+	"net/http"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/aws/smithy-go/encoding/cbor"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+)
+
+// recorded answers every request for the metrics of n series with the same points.
+func recorded(n int, end time.Time) []byte {
+	results := make(cbor.List, n)
+	for i := range results {
+		var times, values cbor.List
+		for p := range 13 {
+			times = append(times, timeValue(end.Add(time.Duration(p-13)*5*time.Minute)))
+			values = append(values, cbor.Float64(float64(p)*1.25))
+		}
+		results[i] = cbor.Map{
+			"Id": cbor.String("q" + strconv.Itoa(i)), "Label": cbor.String("CPUUtilization"), "StatusCode": cbor.String(statusComplete), "Timestamps": times, "Values": values,
+		}
+	}
+	return cbor.Encode(cbor.Map{"MetricDataResults": results})
+}
+
+// BenchmarkPoll is one poll of 10,000 instances with nine metrics each, of which one point of
+// thirteen is new.
+func BenchmarkPoll(b *testing.B) {
+	now := time.Now().Truncate(time.Hour)
+	s := benchSite(b, now)
+	round := func() {
+		now = now.Add(5 * time.Minute)
+		body := string(recorded(maxQueries, now))
+		s.cloudWatch.Client = &http.Client{Transport: roundTrip(func(r *http.Request) *http.Response {
+			_, _ = io.Copy(io.Discard, r.Body)
+			return answer(r, http.StatusOK, "application/cbor", body)
+		})}
+		if err := s.read(b.Context(), now.Add(s.config.Metrics.Delay), plan{Optional: true, API: apiData}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	round() // the first poll passes everything on
+	b.ReportAllocs()
+	for b.Loop() {
+		round()
+	}
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	b.ReportMetric(float64(m.HeapAlloc)/(1<<20), "MiB-kept")
+	runtime.KeepAlive(s)
+}
+
+func benchSite(b *testing.B, now time.Time) *site {
+	b.Helper()
+	c := configOf(func(c *Config) { c.EC2.Profile = profileStandard })
+	set := receivertest.NewNopSettings(NewFactory().Type())
+	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{ReceiverID: set.ID, Transport: "https", ReceiverCreateSettings: set})
+	must(b, err)
+	s := &site{config: c, account: "1", region: "eu-west-1", next: consumertest.NewNop(), obs: obs, allowance: &allowance{}}
+	s.marks = &marks{Client: disk{newHost()}, Prefix: "v1/1/eu-west-1", Keep: s.slots(2 * c.MaxBackfill)}
+	s.cloudWatch = cloudWatch{&service{Endpoint: "http://127.0.0.1:1", Limits: map[string]*limiter{opMetricData: {Rate: 1e9, Burst: 1e9}}}}
+	s.instances, s.at = assumed(c, map[string]int{"m5.large": 10_000})[0], now
+	return s
+}
+
+// BenchmarkAnswer decodes the answer to one request, which is what the poll cannot do without.
+func BenchmarkAnswer(b *testing.B) {
+	body := recorded(maxQueries, time.Now().Truncate(time.Hour))
+	b.ReportAllocs()
+	for b.Loop() {
+		page, err := decodeMap(body)
+		must(b, err)
+		addResults(make([]reading, maxQueries), page)
+	}
+}

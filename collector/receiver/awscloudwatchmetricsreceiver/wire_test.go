@@ -1,0 +1,143 @@
+package awscloudwatchmetricsreceiver
+
+import (
+	"encoding/xml"
+	"errors"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/smithy-go/encoding/cbor"
+
+	keyless "github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/sandbox"
+)
+
+func TestErrorsAreUnderstoodInEachProtocol(t *testing.T) {
+	body := string(cbor.Encode(cbor.Map{"__type": cbor.String("com.amazonaws.cloudwatch#InvalidParameterValueException"), "message": cbor.String("bad\nvalue")}))
+	for name, c := range map[string]struct{ kind, query, body, code, text string }{
+		"cbor":          {"application/cbor", "", body, "InvalidParameterValueException", "bad value"},
+		"in query mode": {"application/cbor", "InvalidParameterValue;Sender", body, "InvalidParameterValue", "bad value"},
+		"ec2":           {"text/xml", "", "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors></Response>", "UnauthorizedOperation", "no"},
+		"sts":           {"text/xml", "", "<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>", "AccessDenied", "no"},
+		"tagging":       {"application/x-amz-json-1.1", "", `{"__type":"ThrottledException","message":"slow"}`, "ThrottledException", "slow"},
+		"a proxy":       {"text/html", "", "<html>oops", "", ""},
+		"nothing":       {"application/cbor", "", "", "", ""},
+	} {
+		header := http.Header{"Content-Type": {c.kind}, "X-Amzn-Query-Error": {c.query}}
+		if code, text := explain(header, []byte(c.body)); code != c.code || text != c.text {
+			t.Errorf("%s: %q, %q, want %q, %q", name, code, text, c.code, c.text)
+		}
+	}
+}
+
+func TestADenialIsNotTriedAgainAndSaysWhichActionIsMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		far := newFar(t, sandbox.Options{}, fleet("eu-west-1", 1, sandbox.Delivery{}))
+		far.SetFault(sandbox.EC2API, sandbox.Fault{Status: 403, Code: "UnauthorizedOperation"})
+		s := &service{
+			Client: &http.Client{Transport: far.RoundTripper()}, Endpoint: "https://ec2.eu-west-1.amazonaws.com", Account: "1", Region: "eu-west-1",
+			Limits: map[string]*limiter{opInstances: newLimiter(opInstances)},
+		}
+		_, err := ec2{s}.instances(t.Context(), nil, nil)
+		var e *keyless.Error
+		if !errors.As(err, &e) || e.Temporary || e.Hint != "the role needs the action ec2:DescribeInstances" {
+			t.Errorf("%#v", err)
+		}
+		if n := far.Requests(sandbox.EC2API); n != 1 {
+			t.Errorf("%d requests", n)
+		}
+	})
+}
+
+func TestPointsOfAnyNumbers(t *testing.T) {
+	at := func(v cbor.Value) cbor.Value { return &cbor.Tag{ID: 1, Value: v} }
+	times := cbor.List{at(cbor.Uint(300)), at(cbor.Float64(600.5)), at(cbor.Float32(900)), cbor.String("x"), at(cbor.NegInt(5)), at(cbor.Uint(1200)), at(cbor.Uint(1500))}
+	values := cbor.List{cbor.Float64(1.5), cbor.Float32(2), cbor.Uint(3), cbor.Uint(4), cbor.Uint(5), cbor.Float64(math.NaN()), cbor.NegInt(7)}
+	got := pointsOf(times, values)
+	want := []point{{300, 1.5}, {600, 2}, {900, 3}, {1500, -7}}
+	if len(got) != len(want) {
+		t.Fatalf("%v, want %v", got, want)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("%v, want %v", got[i], want[i])
+		}
+	}
+}
+
+func TestPagesThatDoNotEndAreAnError(t *testing.T) {
+	body := cbor.Encode(cbor.Map{"NextToken": cbor.String("again")})
+	s := &service{
+		Client:   &http.Client{Transport: roundTrip(func(r *http.Request) *http.Response { return answer(r, 200, "application/cbor", string(body)) })},
+		Endpoint: "http://127.0.0.1:1", Limits: map[string]*limiter{opListMetrics: {Rate: 1000, Burst: 1000}},
+	}
+	if _, err := (cloudWatch{s}).list(t.Context(), QueryConfig{Namespace: "AWS/RDS"}, false, 0); err == nil || !strings.Contains(err.Error(), "no end") {
+		t.Errorf("%v", err)
+	}
+}
+
+type roundTrip func(*http.Request) *http.Response
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
+
+func FuzzMetricData(f *testing.F) {
+	f.Add(cbor.Encode(cbor.Map{"MetricDataResults": cbor.List{cbor.Map{
+		"Id": cbor.String("q0"), "StatusCode": cbor.String("Complete"), "Timestamps": cbor.List{&cbor.Tag{ID: 1, Value: cbor.Uint(300)}}, "Values": cbor.List{cbor.Float64(1)},
+	}}}))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		page, err := decodeMap(body)
+		if err != nil {
+			return
+		}
+		out := make([]reading, 2)
+		addResults(out, page)
+		for _, r := range out {
+			for _, p := range r.Points {
+				if p.At < 0 || p.At > math.MaxUint32 || math.IsNaN(p.Value) {
+					t.Errorf("%v", p)
+				}
+			}
+		}
+		each(page["Metrics"], func(m cbor.Map) { foundOf(m) })
+	})
+}
+
+func FuzzInstances(f *testing.F) {
+	f.Add([]byte(`<DescribeInstancesResponse><reservationSet><item><instancesSet><item><instanceId>i-1</instanceId><instanceType>m5.large</instanceType></item></instancesSet></item></reservationSet></DescribeInstancesResponse>`))
+	f.Fuzz(func(_ *testing.T, body []byte) {
+		var page instancesAnswer
+		_ = xml.Unmarshal(body, &page)
+		for i := range page.Instances {
+			createDefaultConfig().EC2.entity(&page.Instances[i])
+		}
+		var statuses statusAnswer
+		_ = xml.Unmarshal(body, &statuses)
+		for _, s := range statuses.Statuses {
+			s.health()
+		}
+		explain(http.Header{}, body)
+	})
+}
+
+func TestAPackIsWithinTheLimitsOfARequest(t *testing.T) {
+	e := &entity{Namespace: "AWS/EC2"}
+	for i := range 1300 {
+		e.Metrics = append(e.Metrics, metricOf{Name: time.Duration(i).String(), Stats: []string{statSum}})
+	}
+	all := e.all(time.Minute)
+	for window, want := range map[time.Duration]int{time.Hour: 3, 24 * time.Hour: 19, 15 * 24 * time.Hour: 325} {
+		batches, n := pack(all, time.Minute, time.Unix(0, 0), time.Unix(0, 0).Add(window), maxQueries), 0
+		for _, b := range batches {
+			if n += len(b.Series); len(b.Series) > maxQueries || len(b.Series)*int(window/time.Minute) > maxPoints {
+				t.Errorf("%s: %d queries", window, len(b.Series))
+			}
+		}
+		if len(batches) != want || n != len(all) {
+			t.Errorf("%s: %d requests of %d queries, want %d", window, len(batches), n, want)
+		}
+	}
+}
