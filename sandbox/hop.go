@@ -36,11 +36,13 @@ const (
 	IAM   Hop = "iam"   // what is created here is in force in STS
 	Graph Hop = "graph" // Microsoft Graph: what is created here is in force in Entra
 	ARM   Hop = "arm"   // Azure Resource Manager, likewise
+
+	Elasticsearch Hop = "elasticsearch"
 )
 
 // Hops lists the far sides.
 func Hops() []Hop {
-	return []Hop{Entra, Keys, IMDS, AppService, Arc, Pipelines, STS, S3, EC2, Container, DCE, Workspace, AMP, IAM, Graph, ARM}
+	return []Hop{Entra, Keys, IMDS, AppService, Arc, Pipelines, STS, S3, EC2, Container, DCE, Workspace, AMP, IAM, Graph, ARM, Elasticsearch}
 }
 
 // addressOf is the hop whose address h has.
@@ -56,11 +58,11 @@ func addressOf(h Hop) Hop {
 
 // served returns the hops with an address.
 func served() [addresses]Hop {
-	return [...]Hop{Entra, IMDS, STS, S3, AppService, Arc, DCE, Workspace, AMP, IAM, Graph, ARM}
+	return [...]Hop{Entra, IMDS, STS, S3, AppService, Arc, DCE, Workspace, AMP, IAM, Graph, ARM, Elasticsearch}
 }
 
 // addresses is how many hops have one.
-const addresses = 12
+const addresses = 13
 
 type hopState struct {
 	requests int
@@ -106,6 +108,7 @@ func (s *Sandbox) Handler(h Hop) http.Handler {
 		AppService: s.serveAppService, Arc: s.serveArc,
 		DCE: s.serveDCE, Workspace: s.serveWorkspace, AMP: s.serveAMP,
 		IAM: s.serveIAM, Graph: s.serveGraph, ARM: s.serveARM,
+		Elasticsearch: s.serveElastic,
 	}[h]
 	if serve == nil {
 		return http.NotFoundHandler()

@@ -68,16 +68,17 @@ type Sandbox struct {
 	started time.Time
 	outside http.RoundTripper // to issuers that are someone else's
 
-	keys     keyring
-	sessions sessionStore
-	tokens   tokenCache
-	metadata metadataTokens
-	arc      challenges
-	header   string // IDENTITY_HEADER and MSI_SECRET
-	network  network
-	rows     rowLedger
-	otlp     otlpLedger
-	samples  sampleLedger
+	keys      keyring
+	sessions  sessionStore
+	tokens    tokenCache
+	metadata  metadataTokens
+	arc       challenges
+	header    string // IDENTITY_HEADER and MSI_SECRET
+	network   network
+	rows      rowLedger
+	otlp      otlpLedger
+	samples   sampleLedger
+	documents documentLedger
 
 	mu     sync.Mutex
 	hops   map[Hop]*hopState
@@ -106,6 +107,7 @@ func New(w World, opts Options) (*Sandbox, error) {
 	}
 	s := &Sandbox{options: opts, index: index, started: started, outside: opts.transport(), hops: map[Hop]*hopState{}}
 	s.header, s.arc.dir = randomText(24), opts.ArcTokenDir
+	s.documents.begin()
 	s.index.defaultHost(w.Host)
 	return s, nil
 }
