@@ -38,9 +38,16 @@ type templateBody struct {
 	Template struct {
 		Settings map[string]any `json:"settings"`
 		Mappings struct {
-			Properties map[string]any `json:"properties"`
+			Properties map[string]any               `json:"properties"`
+			Dynamic    []map[string]dynamicTemplate `json:"dynamic_templates"`
 		} `json:"mappings"`
 	} `json:"template"`
+}
+
+// dynamicTemplate is for fields that are not named.
+type dynamicTemplate struct {
+	PathMatch any            `json:"path_match"` // a text, or several
+	Mapping   map[string]any `json:"mapping"`
 }
 
 // searchIndex is an index, or a data stream, whose backing indices differ in the ids they
@@ -168,6 +175,9 @@ func seriesOf(parts []templateBody) *timeSeries {
 	for _, part := range parts {
 		flatten(settings, "", part.Template.Settings)
 		dimensions = appendDimensions(dimensions, "", part.Template.Mappings.Properties)
+		for _, named := range part.Template.Mappings.Dynamic {
+			dimensions = appendDynamic(dimensions, named)
+		}
 	}
 	setting := func(name string) string {
 		text, _ := settings["index."+name].(string)
@@ -200,6 +210,17 @@ func appendDimensions(all []string, prefix string, properties map[string]any) []
 		}
 		below, _ := field["properties"].(map[string]any)
 		all = appendDimensions(all, prefix+name+".", below)
+	}
+	return all
+}
+
+// appendDynamic knows patterns that are all below an object.
+func appendDynamic(all []string, named map[string]dynamicTemplate) []string {
+	for _, t := range named {
+		pattern, _ := t.PathMatch.(string)
+		if prefix, found := strings.CutSuffix(pattern, ".*"); found && t.Mapping["time_series_dimension"] == true {
+			all = append(all, prefix)
+		}
 	}
 	return all
 }
