@@ -13,6 +13,7 @@ import (
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/storage/filestorage"
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/extension/extensiontest"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -23,9 +24,7 @@ import (
 	"github.com/keyless-id/keyless/sandbox"
 )
 
-func consume(t *testing.T, e interface {
-	ConsumeMetrics(context.Context, pmetric.Metrics) error
-}, metrics pmetric.Metrics) {
+func consume(t *testing.T, e exporter.Metrics, metrics pmetric.Metrics) {
 	t.Helper()
 	if err := e.ConsumeMetrics(t.Context(), metrics); err != nil {
 		t.Fatal(err)
@@ -131,7 +130,7 @@ func TestALateMetricOfTheSameTimeIsNoDuplicate(t *testing.T) {
 		at := time.Now()
 		consume(t, e, usage(0, 1, at))
 		later := pmetric.NewMetrics()
-		value(instance(later, "i-0000"), "NetworkIn", "Sum", "i-0000", at, 5)
+		value(instance(later, "i-0000"), "NetworkIn Sum", "i-0000", at, 5)
 		consume(t, e, later)
 		eventually(t, "two documents", func() bool { return len(s.Documents(stream)) == 2 })
 		_ = e.Shutdown(context.Background())

@@ -3,6 +3,7 @@ package elasticsearchexporter
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -118,7 +119,8 @@ func instance(all pmetric.Metrics, id string) pmetric.MetricSlice {
 }
 
 // value appends a point of five minutes, as the receiver aws_cloudwatch_metrics emits it.
-func value(to pmetric.MetricSlice, name, stat, id string, at time.Time, v float64) {
+func value(to pmetric.MetricSlice, named, id string, at time.Time, v float64) {
+	name, stat, _ := strings.Cut(named, " ")
 	m := to.AppendEmpty()
 	m.SetName("amazonaws.com/AWS/EC2/" + name)
 	p := m.SetEmptyGauge().DataPoints().AppendEmpty()
@@ -134,7 +136,7 @@ func usage(from, n int, at time.Time) pmetric.Metrics {
 	all := pmetric.NewMetrics()
 	for i := range n {
 		id := fmt.Sprintf("i-%04d", from+i)
-		value(instance(all, id), "CPUUtilization", "Average", id, at, float64(i))
+		value(instance(all, id), "CPUUtilization Average", id, at, float64(i))
 	}
 	return all
 }

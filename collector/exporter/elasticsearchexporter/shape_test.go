@@ -25,8 +25,8 @@ func demoTime() time.Time { return time.Date(2026, 1, 2, 3, 5, 0, 0, time.UTC) }
 func demoMetrics() pmetric.Metrics {
 	all := pmetric.NewMetrics()
 	to := instance(all, "i-1")
-	value(to, "CPUUtilization", "Average", "i-1", demoTime(), 50)
-	value(to, "NetworkIn", "Sum", "i-1", demoTime(), 600)
+	value(to, "CPUUtilization Average", "i-1", demoTime(), 50)
+	value(to, "NetworkIn Sum", "i-1", demoTime(), 600)
 	return all
 }
 
@@ -64,9 +64,9 @@ func TestADocumentHasTheShapeOfItsMapping(t *testing.T) {
 
 func TestPointsOfAnotherTimeOrAnotherInstanceAreOtherDocuments(t *testing.T) {
 	all := demoMetrics()
-	value(instance(all, "i-1"), "CPUUtilization", "Average", "i-1", demoTime().Add(-5*time.Minute), 1)
-	value(instance(all, "i-2"), "CPUUtilization", "Average", "i-2", demoTime(), 1)
-	value(instance(all, "i-2"), "NetworkIn", "Sum", "i-2", demoTime(), 1) // another resource of the same attributes
+	value(instance(all, "i-1"), "CPUUtilization Average", "i-1", demoTime().Add(-5*time.Minute), 1)
+	value(instance(all, "i-2"), "CPUUtilization Average", "i-2", demoTime(), 1)
+	value(instance(all, "i-2"), "NetworkIn Sum", "i-2", demoTime(), 1) // another resource of the same attributes
 	docs := shaped(t, all, nil)
 	ids := map[string]bool{}
 	for _, d := range docs {
@@ -83,8 +83,8 @@ func TestPointsOfAnotherTimeOrAnotherInstanceAreOtherDocuments(t *testing.T) {
 func TestTheSameMetricsHaveTheSameIDInAnyOrder(t *testing.T) {
 	turned := pmetric.NewMetrics()
 	to := instance(turned, "i-1")
-	value(to, "NetworkIn", "Sum", "i-1", demoTime(), 600)
-	value(to, "CPUUtilization", "Average", "i-1", demoTime(), 50)
+	value(to, "NetworkIn Sum", "i-1", demoTime(), 600)
+	value(to, "CPUUtilization Average", "i-1", demoTime(), 50)
 	if a, b := shaped(t, demoMetrics(), nil)[0].ID, shaped(t, turned, nil)[0].ID; a != b || a == "" {
 		t.Errorf("%q and %q", a, b)
 	}
@@ -93,7 +93,7 @@ func TestTheSameMetricsHaveTheSameIDInAnyOrder(t *testing.T) {
 func TestAGroupOfInstancesIsNoHost(t *testing.T) {
 	all := pmetric.NewMetrics()
 	to := instance(all, "")
-	value(to, "CPUUtilization", "Average", "", demoTime(), 50)
+	value(to, "CPUUtilization Average", "", demoTime(), 50)
 	dimensions, _ := to.At(0).Gauge().DataPoints().At(0).Attributes().Get("Dimensions")
 	dimensions.Map().Clear()
 	dimensions.Map().PutStr("AutoScalingGroupName", "web")
