@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/keyless-id/keyless"
-	"github.com/keyless-id/keyless/collector/internal/answer"
+	"github.com/keyless-id/keyless/collector/internal/reply"
 )
 
 // client speaks to the engine.
@@ -92,10 +92,10 @@ func refusal(response *http.Response, text []byte) error {
 	e := &keyless.Error{
 		Hop: keyless.HopDelivery, Op: response.Request.Method + " " + response.Request.URL.Path, Code: fmt.Sprint(response.StatusCode),
 		Message: http.StatusText(response.StatusCode), Hint: hint(response.StatusCode), Temporary: true,
-		RetryAfter: answer.RetryAfter(response.Header, time.Now()),
+		RetryAfter: reply.RetryAfter(response.Header, time.Now()),
 	}
 	if json.Unmarshal(text, &said) == nil && said.Error.Type != "" {
-		e.Message = answer.Printable(said.Error.Type+": "+said.Error.Reason, 500)
+		e.Message = reply.Printable(said.Error.Type+": "+said.Error.Reason, 500)
 	}
 	return e
 }

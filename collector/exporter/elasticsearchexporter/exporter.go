@@ -21,8 +21,8 @@ import (
 
 	"github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/collector/exporter/elasticsearchexporter/internal/metadata"
-	"github.com/keyless-id/keyless/collector/internal/answer"
 	"github.com/keyless-id/keyless/collector/internal/deadletter"
+	"github.com/keyless-id/keyless/collector/internal/reply"
 )
 
 // bulkExporter is the exporter behind the queue.
@@ -193,7 +193,7 @@ func (e *bulkExporter) settle(ctx context.Context, sent []document, items []item
 
 func itemRefusal(d *document, i item) error {
 	return &keyless.Error{
-		Hop: keyless.HopDelivery, Op: "write to " + d.Stream, Code: fmt.Sprint(i.Status), Message: answer.Printable(i.why(), 500), Hint: hint(i.Status), Temporary: true,
+		Hop: keyless.HopDelivery, Op: "write to " + d.Stream, Code: fmt.Sprint(i.Status), Message: reply.Printable(i.why(), 500), Hint: hint(i.Status), Temporary: true,
 	}
 }
 
@@ -219,7 +219,7 @@ func (e *bulkExporter) bury(d *document, status int, why string) error {
 		e.set.Logger.Warn("A document was given up; dead_letter would keep it.", zap.String("stream", d.Stream), zap.Int("status", status), zap.Int("bytes", len(d.Source)))
 		return nil
 	}
-	line, err := json.Marshal(deadLetter{time.Now().UTC(), d.Stream, d.ID, status, answer.Printable(why, 1000), d.Source})
+	line, err := json.Marshal(deadLetter{time.Now().UTC(), d.Stream, d.ID, status, reply.Printable(why, 1000), d.Source})
 	if err != nil {
 		return err
 	}

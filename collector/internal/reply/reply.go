@@ -1,5 +1,5 @@
-// Package answer reads what is the same in the answers of all far sides.
-package answer
+// Package reply reads what is the same in the answers of all far sides.
+package reply
 
 import (
 	"net/http"

@@ -1,4 +1,4 @@
-package answer
+package reply
 
 import (
 	"net/http"
@@ -18,7 +18,7 @@ func TestWordsOfOthersStayOnOneLine(t *testing.T) {
 func TestRetryAfterIsSecondsOrADate(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for text, want := range map[string]time.Duration{
-		"": 0, "7": 7 * time.Second, "99999": time.Hour, "-1": 0, "soon": 0,
+		"": 0, "0": 0, "7": 7 * time.Second, "-1": 0, "x": 0, "1e3": 0, "999999": time.Hour, "99999999999999999999": 0,
 		"Fri, 02 Jan 2026 03:04:35 GMT": 30 * time.Second, "Fri, 02 Jan 2026 03:04:00 GMT": 0,
 	} {
 		if got := RetryAfter(http.Header{"Retry-After": {text}}, now); got != want {
