@@ -225,7 +225,7 @@ func TestACrashInTheMiddleLeavesNeitherGapsNorDuplicates(t *testing.T) {
 
 func TestLogsGoToADataStreamAndEqualLinesAreTwo(t *testing.T) {
 	s := engine(t)
-	e, err := NewFactory().CreateLogs(t.Context(), exportertest.NewNopSettings(metadata.Type), configured(t, s.URL(sandbox.Elasticsearch), nil))
+	e, err := NewFactory().CreateLogs(t.Context(), exportertest.NewNopSettings(metadata.Type), configured(t, s.URL(sandbox.Elasticsearch), block{"setup": block{"templates": "plain"}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,6 +245,9 @@ func TestLogsGoToADataStreamAndEqualLinesAreTwo(t *testing.T) {
 	}
 	if err := e.Shutdown(context.Background()); err != nil {
 		t.Fatal(err)
+	}
+	if n := s.Requests(sandbox.Elasticsearch); n != 1 {
+		t.Errorf("%d requests, though templates are for metrics", n)
 	}
 	docs := s.Documents("logs-generic.otel-default")
 	if len(docs) != 2 || docs[0].Source["severity_text"] != "INFO" || canonical(docs[0].Source["body"]) != `{"text":"hello"}` {

@@ -25,7 +25,7 @@ import (
 )
 
 // A search engine that was not written here takes what the exporter writes. It is OpenSearch:
-// of Elasticsearch the jars have no data streams.
+// Elasticsearch does not publish the module of its data streams as a jar.
 
 const (
 	loads        = 200 // that the sender takes in

@@ -35,6 +35,7 @@ func createLogs(ctx context.Context, set exporter.Settings, cfg component.Config
 	if err != nil {
 		return nil, err
 	}
+	e.ready.Store(true) // the templates are those of metrics
 	return xexporterhelper.NewLogsRequest(ctx, set, e.fromLogs, e.push, e.options()...)
 }
 
