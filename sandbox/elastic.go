@@ -217,7 +217,7 @@ func filtered(item map[string]any, filter string) map[string]any {
 type ItemFault struct {
 	Status int    // 429, 503, 400, …
 	Code   string // the type of the error; what goes with the status when empty
-	Every  int    // every how manieth action; 0 and 1: all
+	Every  int    // one action of so many; 0 and 1: all
 	Times  int    // how many actions in all; 0: until it is replaced
 }
 
