@@ -32,9 +32,9 @@ func searchSandbox(t *testing.T) *sandbox.Sandbox {
 	return s
 }
 
-func elasticClient(t *testing.T, config elasticsearch.Config) *elasticsearch.Client {
+func elasticClient(t *testing.T, address string, as elasticsearch.Option) *elasticsearch.Client {
 	t.Helper()
-	client, err := elasticsearch.NewClient(config)
+	client, err := elasticsearch.New(elasticsearch.WithAddresses(address), as)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func bulkIndex(t *testing.T, client *elasticsearch.Client, stream string, n int)
 
 func TestElasticsBulkIndexerFillsADataStream(t *testing.T) {
 	s := searchSandbox(t)
-	client := elasticClient(t, elasticsearch.Config{Addresses: []string{s.URL(sandbox.Elasticsearch)}, APIKey: base64.StdEncoding.EncodeToString([]byte(sandbox.DemoSearchAPIKey))})
+	client := elasticClient(t, s.URL(sandbox.Elasticsearch), elasticsearch.WithAPIKey(base64.StdEncoding.EncodeToString([]byte(sandbox.DemoSearchAPIKey))))
 	stats := bulkIndex(t, client, "metrics-demo-default", 100)
 	if stats.NumCreated != 100 || stats.NumFailed != 100 {
 		t.Errorf("%+v, want a conflict for every second one", stats)
@@ -72,7 +72,7 @@ func TestElasticsBulkIndexerFillsADataStream(t *testing.T) {
 
 func TestElasticsBulkIndexerIsRefusedWithAWrongPassword(t *testing.T) {
 	s := searchSandbox(t)
-	client := elasticClient(t, elasticsearch.Config{Addresses: []string{s.URL(sandbox.Elasticsearch)}, Username: sandbox.DemoSearchUser, Password: "wrong"})
+	client := elasticClient(t, s.URL(sandbox.Elasticsearch), elasticsearch.WithBasicAuth(sandbox.DemoSearchUser, "wrong"))
 	answer, err := client.Info()
 	if err != nil || answer.StatusCode != http.StatusUnauthorized {
 		t.Errorf("%v, %v", answer, err)
@@ -95,7 +95,7 @@ func TestElasticsClientRefusesAnEngineThatDoesNotNameItself(t *testing.T) {
 	}
 	nameless := httptest.NewServer(proxy)
 	t.Cleanup(nameless.Close)
-	client := elasticClient(t, elasticsearch.Config{Addresses: []string{nameless.URL}, Username: sandbox.DemoSearchUser, Password: sandbox.DemoSearchPassword})
+	client := elasticClient(t, nameless.URL, elasticsearch.WithBasicAuth(sandbox.DemoSearchUser, sandbox.DemoSearchPassword))
 	if _, err := client.Info(); err == nil || !strings.Contains(err.Error(), "not Elasticsearch") {
 		t.Errorf("got %v", err)
 	}
