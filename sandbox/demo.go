@@ -83,6 +83,11 @@ const (
 	DemoMetricsRuleID = "dcr-de00c0de000040008000000000000092"
 	DemoWorkspaceID   = "ws-de00c0de-0000-4000-8000-000000000093"
 
+	// Who may write to Elasticsearch. The key is ID:KEY, of which clients send the base64.
+	DemoSearchUser     = "demo"
+	DemoSearchPassword = "demo-search-is-not-a-secret"
+	DemoSearchAPIKey   = "demo:demo-key-is-not-a-secret"
+
 	// A subject that exists nowhere: the one that DemoOtherARN trusts.
 	DemoOtherObjectID = "0badf00d-0000-4000-8000-000000000042"
 )
@@ -96,6 +101,7 @@ func Demo() World {
 		Accounts:      []Account{demoAccount()},
 		Issuers:       []Issuer{{URL: DemoClusterIssuer}},
 		Organizations: []Organization{demoOrganization()},
+		Search:        SearchEngine{Users: map[string]string{DemoSearchUser: DemoSearchPassword}, APIKeys: []string{DemoSearchAPIKey}},
 	}
 }
 

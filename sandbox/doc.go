@@ -1,7 +1,8 @@
 // Package sandbox plays both clouds offline: Entra, Microsoft Graph, Azure Resource
 // Manager, the Azure instance metadata service and Azure Monitor on one side, STS, IAM,
 // S3, an EC2 host, CloudWatch with the instances of EC2 and their tags, and Amazon Managed
-// Service for Prometheus on the other, and a job of Azure Pipelines in between.
+// Service for Prometheus on the other, a job of Azure Pipelines in between, and an
+// Elasticsearch.
 //
 //	s, err := sandbox.New(sandbox.Demo(), sandbox.Options{})
 //	client := &http.Client{Transport: s.RoundTripper()}   // the real host names, no sockets
@@ -21,7 +22,7 @@
 // Microsoft Graph or Azure Resource Manager is in force in Entra: at once, or after
 // Options.Propagation. The World itself never changes.
 //
-// What was written is in ledgers ([Sandbox.Rows], [Sandbox.Series]), which tests in other
+// What was written is in ledgers ([Sandbox.Rows], [Sandbox.Series], [Sandbox.Documents]), which tests in other
 // languages read by GET at /sandbox/rows/STREAM and /sandbox/series/METRIC of the
 // receivers.
 //

@@ -130,6 +130,9 @@ func (s *Sandbox) writeFault(h Hop, f *Fault, w http.ResponseWriter, r *http.Req
 		writeS3Error(w, r, s3Fault(f))
 	case DCE, Workspace:
 		monitorDialect().fault(w, f)
+	case Elasticsearch:
+		w.Header().Set("X-Elastic-Product", "Elasticsearch")
+		elasticDialect().fault(w, f)
 	case AMP:
 		ampDialect().fault(w, f)
 	case CloudWatch:

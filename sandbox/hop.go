@@ -40,11 +40,13 @@ const (
 	CloudWatch Hop = "cloudwatch" // metrics of AWS
 	EC2API     Hop = "ec2api"     // the service; EC2 is what an instance asks about itself
 	Tagging    Hop = "tagging"    // the Resource Groups Tagging API
+
+	Elasticsearch Hop = "elasticsearch"
 )
 
 // Hops lists the far sides.
 func Hops() []Hop {
-	return []Hop{Entra, Keys, IMDS, AppService, Arc, Pipelines, STS, S3, EC2, Container, DCE, Workspace, AMP, IAM, Graph, ARM, CloudWatch, EC2API, Tagging}
+	return []Hop{Entra, Keys, IMDS, AppService, Arc, Pipelines, STS, S3, EC2, Container, DCE, Workspace, AMP, IAM, Graph, ARM, CloudWatch, EC2API, Tagging, Elasticsearch}
 }
 
 // addressOf is the hop whose address h has.
@@ -60,11 +62,11 @@ func addressOf(h Hop) Hop {
 
 // served returns the hops with an address.
 func served() [addresses]Hop {
-	return [...]Hop{Entra, IMDS, STS, S3, AppService, Arc, DCE, Workspace, AMP, IAM, Graph, ARM, CloudWatch, EC2API, Tagging}
+	return [...]Hop{Entra, IMDS, STS, S3, AppService, Arc, DCE, Workspace, AMP, IAM, Graph, ARM, CloudWatch, EC2API, Tagging, Elasticsearch}
 }
 
 // addresses is how many hops have one.
-const addresses = 15
+const addresses = 16
 
 type hopState struct {
 	requests int
@@ -111,6 +113,7 @@ func (s *Sandbox) Handler(h Hop) http.Handler {
 		DCE: s.serveDCE, Workspace: s.serveWorkspace, AMP: s.serveAMP,
 		IAM: s.serveIAM, Graph: s.serveGraph, ARM: s.serveARM,
 		CloudWatch: s.serveCloudWatch, EC2API: s.serveEC2API, Tagging: s.serveTagging,
+		Elasticsearch: s.serveElastic,
 	}[h]
 	if serve == nil {
 		return http.NotFoundHandler()

@@ -25,9 +25,10 @@ type index struct {
 	rules      map[string]*rule             // by immutable id, lower case
 	workspaces map[string]*metricsWorkspace // by id
 
-	users map[string]*identity
-	host  Host
-	made  time.Time // when everything in the world was
+	users  map[string]*identity
+	host   Host
+	search SearchEngine
+	made   time.Time // when everything in the world was
 }
 
 type tenant struct {
@@ -49,7 +50,7 @@ type bucket struct {
 // newIndex checks the world while it builds the index.
 func newIndex(w World, made time.Time) (*index, error) {
 	x := &index{
-		made:    made,
+		made: made, search: w.Search,
 		tenants: map[string]*tenant{}, accounts: map[string]*account{},
 		buckets: map[string]*bucket{}, issuers: map[string]*Issuer{}, users: map[string]*identity{},
 		organizations: map[string]*Organization{}, jobs: map[string]*job{},

@@ -29,7 +29,7 @@ type network struct {
 // host:port or empty, which means 127.0.0.1:0. With port 0 the system chooses
 // all ports; otherwise they follow each other: Entra, IMDS, STS, S3, App Service,
 // Arc, the data collection endpoint, the Azure Monitor workspace, Amazon's, IAM, Microsoft Graph, Azure Resource
-// Manager, CloudWatch, the API of EC2, that of tagging, then the
+// Manager, CloudWatch, the API of EC2, that of tagging, Elasticsearch, then the
 // https twins in the same order. An address that other machines reach is refused unless
 // Options.AllowNonLoopback: anyone there could become anyone.
 func (s *Sandbox) Listen(addr string) error {

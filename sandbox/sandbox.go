@@ -72,18 +72,19 @@ type Sandbox struct {
 	started time.Time
 	outside http.RoundTripper // to issuers that are someone else's
 
-	keys     keyring
-	sessions sessionStore
-	tokens   tokenCache
-	metadata metadataTokens
-	arc      challenges
-	header   string // IDENTITY_HEADER and MSI_SECRET
-	network  network
-	rows     rowLedger
-	otlp     otlpLedger
-	samples  sampleLedger
-	api      apiLedger
-	metrics  metricStore
+	keys      keyring
+	sessions  sessionStore
+	tokens    tokenCache
+	metadata  metadataTokens
+	arc       challenges
+	header    string // IDENTITY_HEADER and MSI_SECRET
+	network   network
+	rows      rowLedger
+	otlp      otlpLedger
+	samples   sampleLedger
+	api       apiLedger
+	metrics   metricStore
+	documents documentLedger
 
 	mu     sync.Mutex
 	hops   map[Hop]*hopState
@@ -112,6 +113,7 @@ func New(w World, opts Options) (*Sandbox, error) {
 	}
 	s := &Sandbox{options: opts, index: index, started: started, outside: opts.transport(), hops: map[Hop]*hopState{}}
 	s.header, s.arc.dir = randomText(24), opts.ArcTokenDir
+	s.documents.begin()
 	s.index.defaultHost(w.Host)
 	return s, nil
 }

@@ -124,11 +124,11 @@ const ledgerPath = "/sandbox/"
 // isLedger reports whether a request wants to know what a receiver has taken. Such a
 // request is not counted and meets no fault.
 func isLedger(h Hop, r *http.Request) bool {
-	return slices.Contains([]Hop{DCE, Workspace, AMP}, h) && strings.HasPrefix(r.URL.Path, ledgerPath)
+	return slices.Contains([]Hop{DCE, Workspace, AMP, Elasticsearch}, h) && strings.HasPrefix(r.URL.Path, ledgerPath)
 }
 
-// serveLedger answers GET /sandbox/rows/STREAM and GET /sandbox/series/METRIC, both as
-// JSON arrays, to tests in any language.
+// serveLedger answers GET /sandbox/rows/STREAM, GET /sandbox/series/METRIC and GET
+// /sandbox/documents/INDEX, all as JSON arrays, to tests in any language.
 func (s *Sandbox) serveLedger(w http.ResponseWriter, r *http.Request) {
 	if !readOnly(w, r) {
 		return
@@ -139,6 +139,8 @@ func (s *Sandbox) serveLedger(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, append([]map[string]any{}, s.Rows(name)...))
 	case "series":
 		writeJSON(w, http.StatusOK, append([]Series{}, s.Series(name)...))
+	case "documents":
+		writeJSON(w, http.StatusOK, append([]Document{}, s.Documents(name)...))
 	default:
 		http.NotFound(w, r)
 	}

@@ -12,6 +12,8 @@ type World struct {
 
 	Organizations []Organization `json:"organizations,omitempty" yaml:"organizations,omitempty"` // of Azure DevOps
 
+	Search SearchEngine `json:"search,omitzero" yaml:"search,omitempty"`
+
 	Host Host `json:"host,omitzero" yaml:"host,omitempty"`
 }
 

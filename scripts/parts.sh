@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the gates need into .tools, each part once:
 #
-#   scripts/parts.sh gotestsum | linters | interop | collector | collector-tools | slow | kafka | bench
+#   scripts/parts.sh gotestsum | linters | interop | collector | collector-tools | slow | kafka | search | bench
 #
 # A part that cannot be installed is written to .tools/missing as "part: reason".
 # With CI set that fails; elsewhere the tests that need the part are skipped.
@@ -149,22 +149,35 @@ playwright() {
 
 debian_prometheus() { part debian-prometheus 1 .tools/debian/prometheus/usr/bin/prometheus unpacked .tools/debian/prometheus prometheus; }
 
-# kafka: the broker and what it needs, exactly the files whose digests are pinned.
-kafka() {
-	local sums=$root/interop/kafka/SHA256SUMS jars
+# from_maven DIR: exactly the files whose digests are pinned in interop/DIR, in .tools/DIR.
+from_maven() {
+	local sums=$root/interop/$1/SHA256SUMS to=.tools/$1 jars
 	command -v mvn >/dev/null || apt_install maven || return
-	rm -rf .tools/kafka
-	mvn -B -q -ntp -Dstyle.color=never -f interop/kafka/pom.xml dependency:copy-dependencies \
-		-DincludeScope=runtime -DoutputDirectory="$root/.tools/kafka" || return
-	jars=(.tools/kafka/*)
-	(cd .tools/kafka && sha256sum --strict --quiet --check "$sums") && ((${#jars[@]} == $(wc -l <"$sums"))) && return
-	rm -rf .tools/kafka
-	echo "what came is not what interop/kafka/SHA256SUMS says" && return 1
+	rm -rf "$to"
+	mvn -B -q -ntp -Dstyle.color=never -f "interop/$1/pom.xml" dependency:copy-dependencies \
+		-DincludeScope=runtime -DoutputDirectory="$root/$to" || return
+	jars=("$to"/*)
+	(cd "$to" && sha256sum --strict --quiet --check "$sums") && ((${#jars[@]} == $(wc -l <"$sums"))) && return
+	rm -rf "$to"
+	echo "what came is not what interop/$1/SHA256SUMS says" && return 1
+}
+
+# search: OpenSearch, and the program that starts it.
+search() {
+	from_maven search || return
+	javac -cp '.tools/search/*' -d .tools/search/classes interop/search/Engine.java && return
+	rm -rf .tools/search
+	return 1
+}
+
+search_parts() {
+	part jdk - "" from_apt 'command -v javac' openjdk-17-jdk-headless
+	part search "$(key interop/search/pom.xml interop/search/SHA256SUMS interop/search/Engine.java)" .tools/search/classes search
 }
 
 kafka_parts() {
 	part java - "" from_apt 'command -v java' openjdk-17-jre-headless
-	part kafka "$(key interop/kafka/pom.xml interop/kafka/SHA256SUMS)" .tools/kafka kafka
+	part kafka "$(key interop/kafka/pom.xml interop/kafka/SHA256SUMS)" .tools/kafka from_maven kafka
 }
 
 pinned=$(go env GOVERSION):$(key tools/go.mod tools/go.sum)
@@ -198,8 +211,10 @@ for word in "$@"; do
 		;;
 	bench) part nginx - "" from_apt 'command -v nginx || test -x /usr/sbin/nginx' nginx-light ;;
 	kafka) kafka_parts ;;
+	search) search_parts ;;
 	slow)
 		kafka_parts
+		search_parts
 		part debian-azure-cli - "" from_apt 'test -x /usr/bin/az' azure-cli
 		part debian-chromium - "" from_apt 'test -x /usr/bin/chromium' chromium
 		part nodejs - "" from_apt 'command -v node && command -v npm' nodejs npm

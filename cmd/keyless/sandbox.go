@@ -49,7 +49,7 @@ func newSandbox(p *program) *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return p.sandbox(cmd.Context(), st) },
 	}
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&st.listen, "listen", anywhere, "loopback `address`; with a port other than 0 the thirty ports from there on are used")
+	flags.StringVar(&st.listen, "listen", anywhere, "loopback `address`; with a port other than 0 the thirty-two ports from there on are used")
 	flags.StringVar(&st.dir, "dir", "", "`folder` to make and write the files to; a temporary one if not set, removed at the end")
 	flags.StringVar(&st.host, "host", string(sandbox.HostVM), "`kind` of host that the programs are on: "+hostNames())
 	flags.StringArrayVar(&st.faults, "fault", nil, "break a far side, for example 'sts: {status: 503, times: 2}'; hops "+hopNames()+"; fields delay, reset, status, code, body, retry_after, truncate, times, for, region, skew. May be repeated.")

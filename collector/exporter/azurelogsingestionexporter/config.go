@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/config/configretry"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
+
+	"github.com/keyless-id/keyless/collector/internal/deadletter"
 )
 
 // Config is the configuration of the exporter. The endpoint is that of a data collection
@@ -78,13 +80,8 @@ type TimeConfig struct {
 	OriginalColumn string `mapstructure:"original_column"`
 }
 
-// DeadLetterConfig is the file for rows that can never be delivered. When it has MaxBytes
-// it becomes PATH.1, that PATH.2 and so on up to MaxFiles, beyond which the oldest goes.
-type DeadLetterConfig struct {
-	Path     string `mapstructure:"path"`
-	MaxBytes int64  `mapstructure:"max_bytes"`
-	MaxFiles int    `mapstructure:"max_files"`
-}
+// DeadLetterConfig is the file for rows that can never be delivered.
+type DeadLetterConfig = deadletter.Config
 
 // The limits of the Logs Ingestion API ("Azure Monitor service limits"). That the first is
 // one of the wire is what its refusals say; the second is unverified.
@@ -150,7 +147,7 @@ func defaultQueue() exporterhelper.QueueBatchConfig {
 
 // Validate looks at the configuration only, at no file and no network.
 func (c *Config) Validate() error {
-	return errors.Join(c.checkEndpoint(), c.checkDestination(), c.checkLimits(), c.checkColumns(), c.checkDeadLetter())
+	return errors.Join(c.checkEndpoint(), c.checkDestination(), c.checkLimits(), c.checkColumns(), c.DeadLetter.Validate())
 }
 
 func cloudSuffix(cloud string) string {
@@ -232,13 +229,6 @@ func (c *Config) checkColumns() error {
 	}
 	if c.Time.Column == c.Time.OriginalColumn || c.Time.Column == c.RowIDColumn || c.RowIDColumn != "" && c.RowIDColumn == c.Time.OriginalColumn {
 		return errors.New("`time` and `row_id_column` must name different columns")
-	}
-	return nil
-}
-
-func (c *Config) checkDeadLetter() error {
-	if c.DeadLetter.Path != "" && (c.DeadLetter.MaxBytes <= 0 || c.DeadLetter.MaxFiles < 0) {
-		return errors.New("`dead_letter` must have a positive `max_bytes`, and `max_files` that are not negative")
 	}
 	return nil
 }

@@ -9,19 +9,21 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/keyless-id/keyless/collector/internal/deadletter"
 )
 
 func TestDeadLettersAreBoundedAndNobodyElseReadsThem(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dead.json")
 	write := func(files, first, n int) {
 		t.Helper()
-		d := &deadLetters{config: DeadLetterConfig{Path: path, MaxBytes: 2000, MaxFiles: files}}
+		d := &deadLetters{file: deadletter.File{Config: DeadLetterConfig{Path: path, MaxBytes: 2000, MaxFiles: files}}}
 		for i := range n {
 			if err := d.write(destination{ruleOne, tableX}, "Code", "why", fmt.Appendf(nil, `{"n":%d}`, first+i)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := d.close(); err != nil {
+		if err := d.file.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -55,14 +57,14 @@ func TestDeadLettersAreBoundedAndNobodyElseReadsThem(t *testing.T) {
 
 func TestARowThatIsNoJSONIsKeptAsText(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dead.json")
-	d := &deadLetters{config: DeadLetterConfig{Path: path, MaxBytes: 1000}}
+	d := &deadLetters{file: deadletter.File{Config: DeadLetterConfig{Path: path, MaxBytes: 1000}}}
 	if err := d.write(destination{}, "c", "m", []byte(`{"a`)); err != nil {
 		t.Fatal(err)
 	}
 	if got := deadLines(t, path)[0]["row"]; got != `{"a` {
 		t.Errorf("%v", got)
 	}
-	if err := d.close(); err != nil {
+	if err := d.file.Close(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/keyless-id/keyless/collector/exporter/azurelogsingestionexporter/internal/metadata"
+	"github.com/keyless-id/keyless/collector/internal/deadletter"
 )
 
 // logsExporter is the exporter behind the queue.
@@ -38,7 +39,7 @@ func newLogsExporter(config *Config, set exporter.Settings) (*logsExporter, erro
 		deliverer: deliverer{
 			sender:  sender{endpoint: config.ClientConfig.Endpoint, version: config.APIVersion},
 			packers: &packers{level: config.GzipLevel},
-			dead:    &deadLetters{config: config.DeadLetter, logger: set.Logger},
+			dead:    &deadLetters{file: deadletter.File{Config: config.DeadLetter}, logger: set.Logger},
 			report:  &report{exporter: set.ID.String(), telemetry: telemetry, logger: set.Logger},
 			longest: config.RetryConfig.MaxInterval,
 		},
@@ -65,7 +66,7 @@ func (e *logsExporter) shutdown(context.Context) error {
 		e.sender.client.CloseIdleConnections()
 	}
 	e.report.telemetry.Shutdown()
-	return e.dead.close()
+	return e.dead.file.Close()
 }
 
 // convert writes the rows, once for all. All records have the same destination: see

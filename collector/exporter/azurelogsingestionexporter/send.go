@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/collector/internal/reply"
 )
 
 // sender speaks the Logs Ingestion API ("Logs Ingestion API in Azure Monitor").
@@ -68,7 +69,7 @@ const maxAnswer = 64 << 10
 
 func readAnswer(response *http.Response) *answer {
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	a := &answer{status: response.StatusCode, retryAfter: readRetryAfter(response.Header.Get("Retry-After"), time.Now())}
+	a := &answer{status: response.StatusCode, retryAfter: reply.RetryAfter(response.Header, time.Now())}
 	if err != nil && !a.accepted() {
 		return &answer{err: err}
 	}
@@ -76,34 +77,9 @@ func readAnswer(response *http.Response) *answer {
 		Error struct{ Code, Message string }
 	}
 	if json.Unmarshal(text, &said) == nil {
-		a.code, a.message = printable(said.Error.Code, 100), printable(said.Error.Message, 1000)
+		a.code, a.message = reply.Printable(said.Error.Code, 100), reply.Printable(said.Error.Message, 1000)
 	}
 	return a
-}
-
-// printable makes one line of the words of others.
-func printable(text string, size int) string {
-	if len(text) > size {
-		text = text[:size]
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == '\u007f' || r == '\u2028' || r == '\u2029' {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, ""))
-}
-
-// readRetryAfter reads both forms of the header (RFC 9110, section 10.2.3).
-func readRetryAfter(text string, now time.Time) time.Duration {
-	const longest = time.Hour
-	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
-		return min(time.Duration(seconds)*time.Second, longest)
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return min(max(at.Sub(now), 0), longest)
-	}
-	return 0
 }
 
 // verdict is what follows from an answer.

@@ -56,17 +56,6 @@ func TestEveryAnswerHasAVerdict(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsSecondsOrADate(t *testing.T) {
-	for text, want := range map[string]time.Duration{
-		"": 0, "0": 0, "7": 7 * time.Second, "-1": 0, "x": 0, "1e3": 0, "999999": time.Hour, "99999999999999999999": 0,
-		"Sat, 21 Nov 2026 12:00:30 GMT": 30 * time.Second, "Sat, 21 Nov 2026 11:00:00 GMT": 0,
-	} {
-		if got := readRetryAfter(text, noon.Truncate(time.Second)); got != want {
-			t.Errorf("%q: got %v, want %v", text, got, want)
-		}
-	}
-}
-
 func TestAnAnswerIsReadWithCare(t *testing.T) {
 	read := func(status int, body string) *answer {
 		return readAnswer(&http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))})
