@@ -5,9 +5,11 @@ package main
 import (
 	azurelogsingestionexporter "github.com/keyless-id/keyless/collector/exporter/azurelogsingestionexporter"
 	azuremonitorprometheusexporter "github.com/keyless-id/keyless/collector/exporter/azuremonitorprometheusexporter"
+	elasticsearchexporter "github.com/keyless-id/keyless/collector/exporter/elasticsearchexporter"
 	kafkaexporter "github.com/keyless-id/keyless/collector/exporter/kafkaexporter"
 	filestorageextension "github.com/keyless-id/keyless/collector/extension/filestorageextension"
 	keylessextension "github.com/keyless-id/keyless/collector/extension/keylessextension"
+	awscloudwatchmetricsreceiver "github.com/keyless-id/keyless/collector/receiver/awscloudwatchmetricsreceiver"
 	kafkareceiver "github.com/keyless-id/keyless/collector/receiver/kafkareceiver"
 	lumberjackreceiver "github.com/keyless-id/keyless/collector/receiver/lumberjackreceiver"
 	bearertokenauthextension "github.com/open-telemetry/opentelemetry-collector-contrib/extension/bearertokenauthextension"
@@ -75,6 +77,7 @@ func components() (otelcol.Factories, error) {
 	})
 
 	factories.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](
+		awscloudwatchmetricsreceiver.NewFactory(),
 		lumberjackreceiver.NewFactory(),
 		kafkareceiver.NewFactory(),
 		otlpreceiver.NewFactory(),
@@ -88,17 +91,19 @@ func components() (otelcol.Factories, error) {
 		return otelcol.Factories{}, err
 	}
 	factories.ReceiverModules = makeModulesMap(factories.Receivers, map[component.Type]string{
-		lumberjackreceiver.NewFactory().Type():  "github.com/keyless-id/keyless/collector v0.0.0",
-		kafkareceiver.NewFactory().Type():       "github.com/keyless-id/keyless/collector v0.0.0",
-		otlpreceiver.NewFactory().Type():        "go.opentelemetry.io/collector/receiver/otlpreceiver v0.160.0",
-		filelogreceiver.NewFactory().Type():     "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/filelogreceiver v0.160.0",
-		syslogreceiver.NewFactory().Type():      "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/syslogreceiver v0.160.0",
-		tcplogreceiver.NewFactory().Type():      "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/tcplogreceiver v0.160.0",
-		udplogreceiver.NewFactory().Type():      "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/udplogreceiver v0.160.0",
-		hostmetricsreceiver.NewFactory().Type(): "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/hostmetricsreceiver v0.160.0",
+		awscloudwatchmetricsreceiver.NewFactory().Type(): "github.com/keyless-id/keyless/collector v0.0.0",
+		lumberjackreceiver.NewFactory().Type():           "github.com/keyless-id/keyless/collector v0.0.0",
+		kafkareceiver.NewFactory().Type():                "github.com/keyless-id/keyless/collector v0.0.0",
+		otlpreceiver.NewFactory().Type():                 "go.opentelemetry.io/collector/receiver/otlpreceiver v0.160.0",
+		filelogreceiver.NewFactory().Type():              "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/filelogreceiver v0.160.0",
+		syslogreceiver.NewFactory().Type():               "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/syslogreceiver v0.160.0",
+		tcplogreceiver.NewFactory().Type():               "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/tcplogreceiver v0.160.0",
+		udplogreceiver.NewFactory().Type():               "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/udplogreceiver v0.160.0",
+		hostmetricsreceiver.NewFactory().Type():          "github.com/open-telemetry/opentelemetry-collector-contrib/receiver/hostmetricsreceiver v0.160.0",
 	})
 
 	factories.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](
+		elasticsearchexporter.NewFactory(),
 		azurelogsingestionexporter.NewFactory(),
 		kafkaexporter.NewFactory(),
 		azuremonitorprometheusexporter.NewFactory(),
@@ -110,6 +115,7 @@ func components() (otelcol.Factories, error) {
 		return otelcol.Factories{}, err
 	}
 	factories.ExporterModules = makeModulesMap(factories.Exporters, map[component.Type]string{
+		elasticsearchexporter.NewFactory().Type():          "github.com/keyless-id/keyless/collector v0.0.0",
 		azurelogsingestionexporter.NewFactory().Type():     "github.com/keyless-id/keyless/collector v0.0.0",
 		kafkaexporter.NewFactory().Type():                  "github.com/keyless-id/keyless/collector v0.0.0",
 		azuremonitorprometheusexporter.NewFactory().Type(): "github.com/keyless-id/keyless/collector v0.0.0",

@@ -25,7 +25,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, "keyless-collector: error:", err)
 		os.Exit(1)
 	}
-	if err := otelcol.NewCommand(settings()).Execute(); err != nil { // which says it
+	command := otelcol.NewCommand(settings())
+	command.AddCommand(newEstimate())
+	if err := command.Execute(); err != nil { // which says it
 		os.Exit(1)
 	}
 }
