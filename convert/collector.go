@@ -25,10 +25,13 @@ func Collector(file []byte) (Result, error) {
 	if err := tooLong(file); err != nil {
 		return Result{}, err
 	}
+	if likeMetricbeat().Match(file) {
+		return metricbeat(file)
+	}
 	read := readerOf(file)
 	if read == nil {
 		return Result{}, &profile.Error{
-			Message: "is no configuration of Logstash, Fluent Bit, Vector or rsyslog",
+			Message: "is no configuration of Logstash, Fluent Bit, Vector, rsyslog or Metricbeat's module aws",
 			Hint:    "for remote_write of Prometheus: keyless convert --to proxy",
 		}
 	}
