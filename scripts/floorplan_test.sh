@@ -8,7 +8,7 @@ readonly module=github.com/keyless-id/keyless
 readonly rooms=(audit doctor convert internal/yamltree entra azhost pipelines awshost awssts awssdk azsdk delivery profile trust sandbox cmd/keyless
 	internal/sigv4 internal/refresh internal/wire internal/filecache internal/jwtpeek internal/warm
 	internal/hop internal/command internal/isolation internal/peer delivery/endpoint daemon
-	internal/atomicfile internal/podtoken internal/newcomer internal/awsquery internal/iam internal/graph setup transport authproxy)
+	internal/atomicfile internal/podtoken internal/newcomer internal/awsquery internal/iam internal/graph setup transport authproxy collector)
 
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
@@ -153,6 +153,8 @@ expect refused transport github.com/Azure/azure-sdk-for-go/sdk/azcore
 expect refused transport entra
 expect refused transport awssdk
 expect allowed cmd/keyless profile
+expect refused collector internal/wire
+expect allowed collector profile
 
 # depguard sees direct imports only; the linker sees the rest. The codec of CBOR is one
 # package that imports nothing but the standard library and initialises nothing.

@@ -25,9 +25,10 @@ for word in "$@"; do
 	examples) suite examples examples -count=1 || status=1 ;;
 	collector)
 		scripts/parts.sh collector || status=1
-		suite collector collector -count=1 || status=1
 		scripts/collector.sh build || status=1
-		KEYLESS_COLLECTOR=$root/bin/keyless-collector suite distribution collector/distribution -count=1 -timeout=40m || status=1
+		export COLLECTOR_PROGRAM=$root/bin/keyless-collector
+		suite collector collector -count=1 || status=1
+		suite distribution collector/distribution -count=1 -timeout=40m || status=1
 		;;
 	slow) # what the suites after it are to run as well
 		scripts/parts.sh slow || status=1

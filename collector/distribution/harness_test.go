@@ -20,9 +20,9 @@ import (
 	"github.com/keyless-id/keyless/sandbox"
 )
 
-// program is the distribution under test: $KEYLESS_COLLECTOR, or what is built here once.
+// program is the distribution under test: $COLLECTOR_PROGRAM, or what is built here once.
 var program = sync.OnceValues(func() (string, error) {
-	if given := os.Getenv("KEYLESS_COLLECTOR"); given != "" {
+	if given := os.Getenv("COLLECTOR_PROGRAM"); given != "" {
 		return given, nil
 	}
 	dir, err := os.MkdirTemp("", "keyless-collector")
@@ -40,7 +40,7 @@ var program = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := program(); err == nil && os.Getenv("KEYLESS_COLLECTOR") == "" {
+	if path, err := program(); err == nil && os.Getenv("COLLECTOR_PROGRAM") == "" {
 		_ = os.RemoveAll(filepath.Dir(path))
 	}
 	os.Exit(code)

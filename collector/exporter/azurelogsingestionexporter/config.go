@@ -138,7 +138,7 @@ func defaultQueue() exporterhelper.QueueBatchConfig {
 	queue.NumConsumers = 64
 	queue.Batch = configoptional.Some(exporterhelper.BatchConfig{
 		Sizer:        exporterhelper.RequestSizerTypeBytes,
-		FlushTimeout: 2 * time.Second,
+		FlushTimeout: time.Second,
 		MinSize:      serviceRequestBytes, // never reached: a batch is closed when the next row does not fit
 		MaxSize:      serviceRequestBytes,
 	})

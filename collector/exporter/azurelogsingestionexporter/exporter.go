@@ -27,6 +27,7 @@ type logsExporter struct {
 	mu      sync.Mutex
 	streams map[destination]*stream
 	rules   map[string]*gate
+	pushing sync.WaitGroup
 }
 
 func newLogsExporter(config *Config, set exporter.Settings) (*logsExporter, error) {
@@ -61,7 +62,10 @@ func (e *logsExporter) start(ctx context.Context, host component.Host) error {
 	return nil
 }
 
+// shutdown waits for what is on its way: the queue forgets to, of a stream that has been
+// idle but for one slow request, and would keep its files open.
 func (e *logsExporter) shutdown(context.Context) error {
+	e.pushing.Wait()
 	if e.sender.client != nil {
 		e.sender.client.CloseIdleConnections()
 	}
@@ -93,6 +97,8 @@ func (e *logsExporter) request(to destination) *request {
 
 // push sends a batch. What cannot be sent now is in the error.
 func (e *logsExporter) push(ctx context.Context, req xexporterhelper.Request) error {
+	e.pushing.Add(1)
+	defer e.pushing.Done()
 	r := req.(*request)
 	r.closeAll()
 	d := delivery{deliverer: &e.deliverer, stream: r.stream, left: r.closed}

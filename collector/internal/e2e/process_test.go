@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// missing skips the test for want of a part. In the slow tier every part must be there.
+// missing skips the test for want of a part that make test-all installs. There every part
+// must be there.
 func missing(t *testing.T, part, why string) {
 	t.Helper()
 	if os.Getenv("INTEROP_SLOW") != "" {
