@@ -1,8 +1,10 @@
 package convert
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/keyless-id/keyless/internal/pattern"
@@ -26,16 +28,14 @@ func metricbeat(file []byte) (Result, error) {
 	if len(modules) == 0 {
 		return Result{}, &profile.Error{Message: "has no module aws", Hint: "for another output to Azure Monitor: see keyless convert --help"}
 	}
-	w := &writer{}
-	w.comment("Written by keyless. Try it: keyless-collector estimate --config FILE, then validate", 0)
 	var receivers strings.Builder
-	names := make([]string, len(modules))
 	for i, m := range modules {
 		o := &output{plugin: plugin{name: "aws", line: m.Line, settings: leaves(m, "")}, at: at{line: m.Line}}
-		names[i] = d.identify("keyless", "", o.beatIdentity(d))
-		receivers.WriteString("  " + named("aws_cloudwatch_metrics", i) + ":\n    credentials_provider: " + extension(names[i]) + "\n" + o.cloudWatch(d, m))
+		receivers.WriteString("  " + named("aws_cloudwatch_metrics", i) + ":\n" + o.beatCredentials(d) + o.cloudWatch(d, m))
 		settled(d, o.settings, metricbeatFate)
 	}
+	w := &writer{}
+	w.comment("Written by keyless. Try it: keyless-collector estimate --config FILE, then validate", 0)
 	w.WriteString("extensions:\n  health_check: {}\n")
 	for _, i := range d.identities {
 		w.WriteString("  " + extension(i.name) + ":\n")
@@ -61,75 +61,175 @@ func awsModules(tree *yamltree.Node) []*yamltree.Node {
 	}
 	var all []*yamltree.Node
 	for _, item := range list.Items {
-		if name := item.Child("module"); name != nil && name.Value == "aws" {
+		if textOf(item, "module") == "aws" && textOf(item, "enabled") != "false" {
 			all = append(all, item)
 		}
 	}
 	return all
 }
 
-// beatIdentity is whom a module signs in as: azure_ad with role_arn is a profile as it is.
-func (o *output) beatIdentity(d *draft) profile.Profile {
-	region := o.text(d, "default_region")
-	aws := &profile.AWS{RoleARN: o.text(d, "role_arn"), Region: region}
-	if o.find("azure_ad.tenant_id") == nil {
-		d.note(o.at, "has no azure_ad: the Collector takes AWS's own credentials, of this machine, unless the extension keyless gets a source")
-		return profile.Profile{Source: &profile.Source{Auto: &profile.Choice{}}, Audience: "api://CHANGE-ME", AWS: aws}
+// beatCredentials are the receiver's: those of a profile if the module signs in to Entra ID,
+// or else those that AWS's own chain finds, with the role on top.
+func (o *output) beatCredentials(d *draft) string {
+	if o.find("azure_ad.tenant_id") != nil {
+		return "    credentials_provider: " + extension(d.identify("keyless", "", o.beatProfile(d))) + "\n"
 	}
-	c, _ := cloudNamed("")
-	source := o.application(d, c, "azure_ad.tenant_id", "azure_ad.client_id", "azure_ad.client_secret")
-	if o.find("azure_ad.client_secret") == nil {
-		source = &profile.Source{Auto: &profile.Choice{}}
+	d.note(o.at, "has no azure_ad: the Collector asks AWS's own chain for credentials; for others write credentials_provider, and an extension keyless")
+	role := o.text(d, "role_arn")
+	if role == "" {
+		return ""
 	}
-	return profile.Profile{Source: source, Scope: o.text(d, "azure_ad.scope"), AWS: aws}
+	text := "    accounts:\n      - role_arns: [" + scalar(role) + "]\n"
+	if id := o.text(d, "external_id"); id != "" {
+		text += "        external_id: " + scalar(id) + "\n"
+	}
+	return text
 }
 
-// cloudWatch is the receiver without its name.
+// beatProfile is azure_ad with role_arn, as it is.
+func (o *output) beatProfile(d *draft) profile.Profile {
+	p := profile.Profile{
+		Source: &profile.Source{Auto: &profile.Choice{}}, Scope: o.text(d, "azure_ad.scope"),
+		AWS: &profile.AWS{RoleARN: o.text(d, "role_arn"), Region: o.text(d, "default_region")},
+	}
+	c, _ := cloudNamed("")
+	if o.find("azure_ad.client_secret") != nil {
+		p.Source = o.application(d, c, "azure_ad.tenant_id", "azure_ad.client_id", "azure_ad.client_secret")
+	}
+	if p.Scope == "" {
+		p.Audience = "api://CHANGE-ME"
+		d.note(o.below("azure_ad.tenant_id"), "has no scope: write the application's in place of api://CHANGE-ME")
+	}
+	if o.find("external_id") != nil {
+		d.note(o.below("external_id"), "is not carried over: AssumeRoleWithWebIdentity has none")
+	}
+	return p
+}
+
+// cloudWatch is the receiver without its name and credentials.
 func (o *output) cloudWatch(d *draft, m *yamltree.Node) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, "    "+format+"\n", args...) }
-	if regions := o.find("regions"); regions != nil && len(regions.items) > 0 {
-		line("regions: [%s]", strings.Join(regions.items, ", "))
+	if regions := words(m.Child("regions")); len(regions) > 0 {
+		line("regions: [%s]", strings.Join(regions, ", "))
 	} else {
 		line(`regions: ["*"]`)
 	}
-	if o.listed("metricsets", "ec2") {
+	if slices.Contains(metricsetsOf(m), "ec2") {
 		line("ec2: {enabled: true, profile: metricbeat%s}", tagsOf(m.Child("tags_filter")))
 	}
+	if strings.EqualFold(o.text(d, "fips_enabled"), "true") {
+		line("fips: true")
+	}
+	if proxy := o.text(d, "proxy_url"); proxy != "" {
+		line("proxy_url: %s", scalar(proxy))
+		d.note(o.below("proxy_url"), "is for CloudWatch and EC2; for Entra ID and STS set HTTPS_PROXY")
+	}
 	line("metrics:")
-	if period := o.text(d, "period"); period != "" {
-		line("  collection_interval: %s", scalar(period))
-		granularity := o.text(d, "data_granularity")
-		if granularity == "" {
-			granularity = period
-		}
-		line("  period: %s", scalar(granularity))
-	}
-	if latency := o.text(d, "latency"); latency != "" {
-		line("  delay: %s", scalar(latency))
-	}
-	if metrics := m.Child("metrics"); metrics != nil && o.listed("metricsets", "cloudwatch") {
+	o.beatTimes(d, line)
+	if queries := o.beatQueries(d, m); len(queries) > 0 {
 		line("  queries:")
-		for _, item := range metrics.Items {
-			for _, name := range namesOf(item) {
-				line("    - {namespace: %s, metric_name: %s%s}", scalar(textOf(item, "namespace")), scalar(name), statsOf(item))
-			}
+		for _, q := range queries {
+			line("    - {%s}", q)
 		}
 	}
 	return b.String()
 }
 
-func (o *output) listed(name, item string) bool {
-	found := o.find(name)
-	if found == nil {
-		return item == "cloudwatch"
+// beatTimes are how often is polled, for points of which length, and how much later.
+func (o *output) beatTimes(d *draft, line func(string, ...any)) {
+	if period := o.text(d, "period"); period != "" {
+		granularity := o.text(d, "data_granularity")
+		line("  collection_interval: %s", scalar(period))
+		line("  period: %s", scalar(cmp.Or(granularity, period)))
 	}
-	for _, one := range found.items {
-		if one == item {
-			return true
+	if latency := o.text(d, "latency"); latency != "" {
+		line("  delay: %s", scalar(latency))
+	}
+}
+
+// beatQueries are what the metricsets other than ec2 ask for.
+func (o *output) beatQueries(d *draft, m *yamltree.Node) []string {
+	var all []string
+	if metrics := m.Child("metrics"); metrics != nil && slices.Contains(metricsetsOf(m), "cloudwatch") {
+		for _, item := range metrics.Items {
+			for _, name := range namesOf(item) {
+				all = append(all, queryOf(item, name, m.Child("tags_filter")))
+			}
 		}
 	}
-	return false
+	where := o.below("metricsets")
+	for _, set := range metricsetsOf(m) {
+		namespaces := namespacesOf(set)
+		for _, namespace := range namespaces {
+			all = append(all, "namespace: "+namespace+`, metric_name: "*", stats: [Average, Sum]`)
+		}
+		switch {
+		case len(namespaces) > 0:
+			d.note(where, "%s: asks for all metrics of %s; name those that you need, each is paid for", set, strings.Join(namespaces, ", "))
+		case set != "ec2" && set != "cloudwatch":
+			d.note(where, "%s: is not read from CloudWatch, and not carried over", set)
+		}
+	}
+	return all
+}
+
+// namespacesOf is where a metricset that is made of cloudwatch reads ("AWS module",
+// Metricbeat Reference).
+func namespacesOf(metricset string) []string {
+	switch metricset {
+	case "dynamodb":
+		return []string{"AWS/DynamoDB"}
+	case "ebs":
+		return []string{"AWS/EBS"}
+	case "elb":
+		return []string{"AWS/ELB", "AWS/ApplicationELB", "AWS/NetworkELB"}
+	case "kinesis":
+		return []string{"AWS/Kinesis"}
+	case "lambda":
+		return []string{"AWS/Lambda"}
+	case "natgateway":
+		return []string{"AWS/NATGateway"}
+	case "rds":
+		return []string{"AWS/RDS"}
+	case "s3_daily_storage", "s3_request":
+		return []string{"AWS/S3"}
+	case "sns":
+		return []string{"AWS/SNS"}
+	case "sqs":
+		return []string{"AWS/SQS"}
+	case "transitgateway":
+		return []string{"AWS/TransitGateway"}
+	case "usage":
+		return []string{"AWS/Usage"}
+	case "vpn":
+		return []string{"AWS/VPN"}
+	}
+	return nil
+}
+
+// queryOf is a metric of an entry. Tags pick among resources, of which the kind must be known.
+func queryOf(item *yamltree.Node, name string, filter *yamltree.Node) string {
+	q := "namespace: " + scalar(textOf(item, "namespace")) + ", metric_name: " + scalar(name)
+	if dimensions := item.Child("dimensions"); dimensions != nil {
+		var pairs []string
+		for _, one := range dimensions.Items {
+			pairs = append(pairs, scalar(textOf(one, "name"))+": "+scalar(cmp.Or(textOf(one, "value"), "*")))
+		}
+		q += ", dimensions: {" + strings.Join(pairs, ", ") + "}"
+	}
+	if kind := textOf(item, "resource_type"); kind != "" {
+		q += ", resource_type: " + scalar(kind) + tagsOf(filter)
+	}
+	return q + statsOf(item)
+}
+
+// metricsetsOf are those of a module; cloudwatch if it names none.
+func metricsetsOf(m *yamltree.Node) []string {
+	if sets := words(m.Child("metricsets")); len(sets) > 0 {
+		return sets
+	}
+	return []string{"cloudwatch"}
 }
 
 // tagsOf is the filter of EC2: all keys, and of each any value.
@@ -139,15 +239,11 @@ func tagsOf(filter *yamltree.Node) string {
 	}
 	var pairs []string
 	for _, item := range filter.Items {
-		values := item.Child("value")
-		if values == nil {
+		values := words(item.Child("value"))
+		if len(values) == 0 {
 			continue
 		}
-		listed := texts(values)
-		if values.Kind == yamltree.Text {
-			listed = []string{values.Value}
-		}
-		pairs = append(pairs, scalar(textOf(item, "key"))+": ["+strings.Join(scalars(reflect.ValueOf(listed)), ", ")+"]")
+		pairs = append(pairs, scalar(textOf(item, "key"))+": ["+strings.Join(scalars(reflect.ValueOf(values)), ", ")+"]")
 	}
 	return ", tags: {" + strings.Join(pairs, ", ") + "}"
 }
@@ -161,19 +257,29 @@ func textOf(n *yamltree.Node, key string) string {
 
 // namesOf are the metrics of an entry; none: all of the namespace.
 func namesOf(item *yamltree.Node) []string {
-	if names := item.Child("name"); names != nil {
-		return texts(names)
+	if names := words(item.Child("name")); len(names) > 0 {
+		return names
 	}
 	return []string{"*"}
 }
 
-// statsOf leaves out what Metricbeat asks for by itself: all five, of which most are paid for
-// in vain.
+// statsOf are all five if none is named, as with Metricbeat.
 func statsOf(item *yamltree.Node) string {
-	if stats := item.Child("statistic"); stats != nil {
-		return ", stats: [" + strings.Join(texts(stats), ", ") + "]"
+	if stats := words(item.Child("statistic")); len(stats) > 0 {
+		return ", stats: [" + strings.Join(stats, ", ") + "]"
 	}
 	return ", stats: [Average, Maximum, Minimum, Sum, SampleCount]"
+}
+
+// words are the texts of a list; Beats take a single text for a list of one.
+func words(n *yamltree.Node) []string {
+	switch {
+	case n == nil:
+		return nil
+	case n.Kind == yamltree.Text:
+		return []string{n.Value}
+	}
+	return texts(n)
 }
 
 // elasticsearchOf is the exporter: that of the file's output, if it has one.
@@ -184,10 +290,10 @@ func elasticsearchOf(d *draft, tree *yamltree.Node) string {
 	}
 	address := "https://CHANGE-ME:9200"
 	if hosts != nil {
-		if list := hosts.Child("hosts"); list != nil && len(texts(list)) > 0 {
-			address = texts(list)[0]
-			if len(texts(list)) > 1 {
-				d.note(at{list.Line, "hosts"}, "the Collector writes to one address: put a load balancer before the others")
+		if list := words(hosts.Child("hosts")); len(list) > 0 {
+			address = list[0]
+			if len(list) > 1 {
+				d.note(at{hosts.Child("hosts").Line, "hosts"}, "the Collector writes to one address: put a load balancer before the others")
 			}
 		}
 		user = textOf(hosts, "username")
@@ -216,20 +322,17 @@ func beatService(w *writer, d *draft, modules int) {
 func metricbeatFate(name string) string {
 	switch name {
 	case "module", "period", "data_granularity", "metricsets", "regions", "latency", "role_arn", "default_region",
-		"azure_ad.tenant_id", "azure_ad.client_id", "azure_ad.client_secret", "azure_ad.scope", "tags_filter", "metrics":
+		"azure_ad.tenant_id", "azure_ad.client_id", "azure_ad.client_secret", "azure_ad.scope", "tags_filter", "metrics",
+		"external_id", "fips_enabled", "proxy_url", "enabled":
 		return taken
 	case "access_key_id", "secret_access_key", "session_token", "credential_profile_name", "shared_credential_file":
 		return "is not carried over: a key is what keyless is there to get rid of"
 	case "include_linked_accounts":
 		return "is not carried over: name the accounts with a role in each; see accounts of the receiver"
-	case "external_id", "assume_role.duration", "assume_role.expiry_window":
-		return "is not carried over: see aws.chain and aws.duration of the extension keyless"
-	case "endpoint", "fips_enabled":
-		return "is not carried over: see endpoint and fips of the receiver"
-	case "proxy_url":
-		return environProxy
-	case "enabled":
-		return taken
+	case "assume_role.duration", "assume_role.expiry_window":
+		return "is not carried over: see aws.duration of the extension keyless, which asks for new credentials by itself"
+	case "endpoint":
+		return "is not carried over: see endpoint and endpoints of the receiver"
 	}
 	if strings.HasPrefix(name, "ssl.") {
 		return tlsOfClient
