@@ -111,7 +111,7 @@ func (o *output) cloudWatch(d *draft, m *yamltree.Node) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, "    "+format+"\n", args...) }
 	if regions := words(m.Child("regions")); len(regions) > 0 {
-		line("regions: [%s]", strings.Join(regions, ", "))
+		line("regions: %s", flow(regions))
 	} else {
 		line(`regions: ["*"]`)
 	}
@@ -243,7 +243,7 @@ func tagsOf(filter *yamltree.Node) string {
 		if len(values) == 0 {
 			continue
 		}
-		pairs = append(pairs, scalar(textOf(item, "key"))+": ["+strings.Join(scalars(reflect.ValueOf(values)), ", ")+"]")
+		pairs = append(pairs, scalar(textOf(item, "key"))+": "+flow(values))
 	}
 	return ", tags: {" + strings.Join(pairs, ", ") + "}"
 }
@@ -266,9 +266,14 @@ func namesOf(item *yamltree.Node) []string {
 // statsOf are all five if none is named, as with Metricbeat.
 func statsOf(item *yamltree.Node) string {
 	if stats := words(item.Child("statistic")); len(stats) > 0 {
-		return ", stats: [" + strings.Join(stats, ", ") + "]"
+		return ", stats: " + flow(stats)
 	}
 	return ", stats: [Average, Maximum, Minimum, Sum, SampleCount]"
+}
+
+// flow writes a list on one line.
+func flow(list []string) string {
+	return "[" + strings.Join(scalars(reflect.ValueOf(list)), ", ") + "]"
 }
 
 // words are the texts of a list; Beats take a single text for a list of one.
