@@ -12,7 +12,7 @@ OUT ?= bin/keyless
 export FUZZTIME
 
 .PHONY: help demo test test-unit test-all test-collector interop lint fmt fuzz docs generate build collector clean tools parts
-.PHONY: bench bench-start bench-cold bench-callers bench-crowd bench-cache bench-sources bench-daemon bench-proxy bench-collector
+.PHONY: bench bench-start bench-cold bench-callers bench-crowd bench-cache bench-sources bench-daemon bench-proxy bench-collector bench-bill bench-fleet
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -75,6 +75,12 @@ bench-proxy: ## only: the proxy against nginx, ReverseProxy and what the sidecar
 
 bench-collector: ## only: files through the Collector, its memory, and what a body costs
 	@scripts/bench.sh collector
+
+bench-bill: ## only: calls and dollars for the metrics of a fleet, beside Metricbeat's
+	@scripts/bench.sh bill
+
+bench-fleet: ## only: what a poll of 10,000 instances takes, beside the SDK's decoding
+	@scripts/bench.sh fleet
 
 docs: ## regenerate the generated docs (CHECK=1: fail if that changes a file)
 	@scripts/docs.sh

@@ -19,8 +19,8 @@ flags=(-bin "$bin" -venv "$root/.tools/venv")
 [[ ${CHECK:-} == 1 ]] && flags+=(-strict)
 
 case ${1:-all} in
-all) flags+=(-report "$root/bench/RESULTS.md") && set -- start cold callers crowd cache sources daemon proxy collector ;;
-smoke) flags+=(-scale 0.01 -benchtime 1ms) && set -- start cold callers crowd cache sources daemon proxy collector ;;
+all) flags+=(-report "$root/bench/RESULTS.md") && set -- start cold callers crowd cache sources daemon proxy collector bill fleet ;;
+smoke) flags+=(-scale 0.01 -benchtime 1ms) && set -- start cold callers crowd cache sources daemon proxy collector bill fleet ;;
 esac
 
 mkdir -p "$bin"

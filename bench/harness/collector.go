@@ -109,7 +109,7 @@ type collectorState struct {
 }
 
 // collecting runs the Collector with a configuration for as long as do does.
-func collecting(ctx context.Context, s settings, config string, do func(pid int) error) (state collectorState, err error) {
+func collecting(ctx context.Context, s settings, config string, do func(pid int) error, env ...string) (state collectorState, err error) {
 	dir, err := os.MkdirTemp("", "collector")
 	if err != nil {
 		return state, err
@@ -121,7 +121,7 @@ func collecting(ctx context.Context, s settings, config string, do func(pid int)
 	}
 	var said bytes.Buffer
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "keyless-collector"), "--config", path)
-	cmd.Env, cmd.Stderr = []string{"PATH=/usr/bin:/bin", "HOME=" + dir, "STATE_DIRECTORY=" + filepath.Join(dir, "state")}, &said
+	cmd.Env, cmd.Stderr = append([]string{"PATH=/usr/bin:/bin", "HOME=" + dir, "STATE_DIRECTORY=" + filepath.Join(dir, "state")}, env...), &said
 	if err := cmd.Start(); err != nil {
 		return state, err
 	}

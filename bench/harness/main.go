@@ -1,7 +1,7 @@
 // Command harness runs the contestants in turn, in one interleaved run, so that
 // whatever else the machine does hits all of them alike, and writes the ratios.
 //
-//	harness [-rounds N] [-bin DIR] [-out DIR] start|cold|callers|crowd|cache|sources|daemon|proxy|collector…
+//	harness [-rounds N] [-bin DIR] [-out DIR] start|cold|callers|crowd|cache|sources|daemon|proxy|collector|fleet|bill…
 package main
 
 import (
@@ -47,6 +47,8 @@ var scenarios = map[string]scenario{
 	"daemon":    endpoint,
 	"proxy":     proxies,
 	"collector": collector,
+	"fleet":     fleetPoll,
+	"bill":      bills,
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {

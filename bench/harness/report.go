@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 )
@@ -12,7 +13,27 @@ type section struct {
 	title, method string
 	head          []string
 	rows          [][]string
+	plot          plot
 	goals         []goal
+}
+
+// plot is a line of values; one without any is none.
+type plot struct {
+	x, y   string // what the axes are
+	at     []int
+	values []float64
+}
+
+// markdown is a chart as Mermaid draws it, which begins at zero so that a line through it is
+// seen to be one.
+func (p plot) markdown() string {
+	ticks, values, most := make([]string, len(p.at)), make([]string, len(p.at)), 0.0
+	for i, at := range p.at {
+		ticks[i], values[i] = fmt.Sprint(at), fmt.Sprintf("%.1f", p.values[i])
+		most = max(most, p.values[i])
+	}
+	return fmt.Sprintf("\n```mermaid\nxychart-beta\n    x-axis %q [%s]\n    y-axis %q 0 --> %.0f\n    line [%s]\n```\n",
+		p.x, strings.Join(ticks, ", "), p.y, math.Ceil(most*1.1), strings.Join(values, ", "))
 }
 
 // goal is a ratio (or count) with its limit. Times in themselves are no goals:
@@ -60,6 +81,9 @@ func (s section) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "## %s\n\n%s\n\n", s.title, s.method)
 	table(&b, s.head, s.rows)
+	if len(s.plot.at) > 0 {
+		b.WriteString(s.plot.markdown())
+	}
 	if len(s.goals) > 0 {
 		b.WriteByte('\n')
 		rows := make([][]string, len(s.goals))
