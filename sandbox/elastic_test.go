@@ -216,3 +216,28 @@ func FuzzBulk(f *testing.F) {
 		}
 	})
 }
+
+func TestElasticCloudIsInProcessToo(t *testing.T) {
+	e := newEngine(t)
+	client := &http.Client{Transport: e.RoundTripper()}
+	for host, want := range map[string]bool{
+		"demo.es.westeurope.azure.elastic-cloud.com": true,
+		"demo.kb.westeurope.azure.elastic-cloud.com": false, // its Kibana
+		"es.elastic-cloud.com.example":               false,
+	} {
+		r, err := http.NewRequest(http.MethodGet, "https://"+host+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.SetBasicAuth(DemoSearchUser, DemoSearchPassword)
+		got := false
+		answer, err := client.Do(r)
+		if err == nil {
+			got = answer.Header.Get("X-Elastic-Product") == "Elasticsearch"
+			_ = answer.Body.Close()
+		}
+		if got != want {
+			t.Errorf("%s: %v, %v", host, got, err)
+		}
+	}
+}

@@ -103,7 +103,7 @@ func readWire(r *http.Request) ([]byte, *telemetryError) {
 	return body, nil
 }
 
-// telemetryHop says which receiver of Azure Monitor a host name belongs to.
+// telemetryHop says which receiver of Azure Monitor, or Elastic Cloud, a host name belongs to.
 func telemetryHop(host string) (Hop, bool) {
 	for _, domain := range []string{".ingest.monitor.azure.com", ".ingest.monitor.azure.us", ".ingest.monitor.azure.cn"} {
 		name, found := strings.CutSuffix(host, domain)
@@ -113,6 +113,9 @@ func telemetryHop(host string) (Hop, bool) {
 		case found:
 			return DCE, true
 		}
+	}
+	if name, found := strings.CutSuffix(host, ".elastic-cloud.com"); found && strings.Contains(name, ".es.") { // DEPLOYMENT.es.REGION.azure.…
+		return Elasticsearch, true
 	}
 	return "", false
 }

@@ -102,10 +102,12 @@ func (g *playground) receivers() []string {
 	iam, graph, arm := g.URL(sandbox.IAM), g.URL(sandbox.Graph), g.URL(sandbox.ARM)
 	cloudwatch, ec2, tagging := g.URL(sandbox.CloudWatch), g.URL(sandbox.EC2API), g.URL(sandbox.Tagging)
 	logs, metrics, amp := g.URL(sandbox.DCE), g.URL(sandbox.Workspace), g.URL(sandbox.AMP)
+	elasticsearch := g.URL(sandbox.Elasticsearch)
 	if g.isolated {
 		iam, graph, arm = "https://iam.amazonaws.com", "https://graph.microsoft.com", "https://management.azure.com"
 		cloudwatch, ec2, tagging = "https://monitoring.us-east-1.amazonaws.com", "https://ec2.us-east-1.amazonaws.com", "https://tagging.us-east-1.amazonaws.com"
 		logs, metrics, amp = "https://demo-a1b2.westeurope-1.ingest.monitor.azure.com", "https://demo-a1b2.westeurope-1.metrics.ingest.monitor.azure.com", "https://aps-workspaces.us-east-1.amazonaws.com"
+		elasticsearch = "https://demo.es.westeurope.azure.elastic-cloud.com"
 	}
 	return []string{
 		"KEYLESS_SANDBOX_IAM_URL=" + iam,
@@ -114,6 +116,7 @@ func (g *playground) receivers() []string {
 		"KEYLESS_SANDBOX_CLOUDWATCH_URL=" + cloudwatch,
 		"KEYLESS_SANDBOX_EC2_URL=" + ec2,
 		"KEYLESS_SANDBOX_TAGGING_URL=" + tagging,
+		"KEYLESS_SANDBOX_ELASTICSEARCH_URL=" + elasticsearch,
 		"KEYLESS_SANDBOX_LOGS_URL=" + logs + "/dataCollectionRules/" + sandbox.DemoRuleID + "/streams/" + sandbox.DemoStream + "?api-version=2023-01-01",
 		"KEYLESS_SANDBOX_AZURE_METRICS_URL=" + metrics + "/dataCollectionRules/" + sandbox.DemoMetricsRuleID + "/streams/" + sandbox.MetricsStream + "/api/v1/write?api-version=2023-04-24",
 		"KEYLESS_SANDBOX_AWS_METRICS_URL=" + amp + "/workspaces/" + sandbox.DemoWorkspaceID + "/api/v1/remote_write",
