@@ -318,11 +318,11 @@ func installed(t *testing.T, dropIn string) string {
 		if filepath.Ext(path) != ".service" && filepath.Ext(path) != ".socket" {
 			continue
 		}
-		text := bytes.ReplaceAll(read(t, path), []byte("/usr/bin/keyless"), []byte("/bin/true"))
+		text := regexp.MustCompile(`/usr/bin/keyless(-collector)?`).ReplaceAll(read(t, path), []byte("/bin/true"))
 		put(t, filepath.Join(dir, filepath.Base(path)), text)
 	}
 	if dropIn != "" {
-		put(t, filepath.Join(dir, "keyless.service.d", filepath.Base(dropIn)), read(t, dropIn))
+		put(t, filepath.Join(dir, filepath.Base(filepath.Dir(dropIn)), filepath.Base(dropIn)), read(t, dropIn))
 	}
 	return dir
 }
@@ -352,7 +352,7 @@ func needsAnalyze(t *testing.T) {
 
 func TestSystemdTakesTheUnits(t *testing.T) {
 	needsAnalyze(t)
-	for _, dropIn := range append([]string{""}, glob(t, "systemd/keyless.service.d/*.conf")...) {
+	for _, dropIn := range append([]string{""}, glob(t, "systemd/keyless*.service.d/*.conf")...) {
 		dir := installed(t, dropIn)
 		units := glob(t, filepath.Join(dir, "keyless*.s*[te]"))
 		if out, err := analyze(t, append([]string{"verify", "--man=no"}, units...)...); err != nil || strings.Contains(out, dir) {
@@ -366,18 +366,19 @@ func TestSystemdTakesTheUnits(t *testing.T) {
 	}
 }
 
-func TestTheUnitIsHardened(t *testing.T) {
+func TestTheUnitsAreHardened(t *testing.T) {
 	needsAnalyze(t)
-	rated := func(dir string) (string, error) {
-		return analyze(t, "security", "--offline=true", "--no-pager", "--threshold="+exposure, filepath.Join(dir, "keyless.service"))
-	}
-	dir := installed(t, "")
-	if out, err := rated(dir); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	bare := regexp.MustCompile(`(?m)^(Protect|Restrict|Private|System|Cap).*\n`).ReplaceAll(read(t, filepath.Join(dir, "keyless.service")), nil)
-	put(t, filepath.Join(dir, "keyless.service"), bare)
-	if out, err := rated(dir); err == nil {
-		t.Errorf("a unit without its walls is taken:\n%s", out)
+	for _, unit := range []string{"keyless.service", "keyless-collector.service"} {
+		path := filepath.Join(installed(t, ""), unit)
+		rated := func() (string, error) {
+			return analyze(t, "security", "--offline=true", "--no-pager", "--threshold="+exposure, path)
+		}
+		if out, err := rated(); err != nil {
+			t.Errorf("%s: %v\n%s", unit, err, out)
+		}
+		put(t, path, regexp.MustCompile(`(?m)^(Protect|Restrict|Private|System|Cap|Dynamic).*\n`).ReplaceAll(read(t, path), nil))
+		if out, err := rated(); err == nil {
+			t.Errorf("%s is taken without its walls:\n%s", unit, out)
+		}
 	}
 }
