@@ -20,7 +20,8 @@ var (
 
 // Collector converts the outputs of an agent to the Logs Ingestion API of Azure Monitor
 // into the configuration of keyless-collector: of Logstash, Fluent Bit, Vector or rsyslog,
-// by the content of the file. The agent sends to the Collector from then on.
+// by the content of the file. The agent sends to the Collector from then on. Of Metricbeat
+// the module aws is converted, which the Collector replaces.
 func Collector(file []byte) (Result, error) {
 	if err := tooLong(file); err != nil {
 		return Result{}, err

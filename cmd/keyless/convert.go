@@ -30,9 +30,9 @@ func newConvert(p *program) *cobra.Command {
 			"the remote_write of Prometheus with azuread or sigv4, or the outputs to Microsoft Sentinel\n" +
 			"of a Logstash pipeline. Which it is shows in the file; - is stdin. The tool sends to keyless\n" +
 			"from then on, and keyless adds the credential.\n\n" +
-			"With --to collector it is the configuration of keyless-collector, for logs to Azure Monitor:\n" +
-			"of Logstash, Fluent Bit, Vector or rsyslog. The Collector keeps them on disk until Azure\n" +
-			"has taken them.\n\n" +
+			"With --to collector it is the configuration of keyless-collector: for logs to Azure Monitor\n" +
+			"of Logstash, Fluent Bit, Vector or rsyslog, which the Collector keeps on disk until Azure has\n" +
+			"taken them; for metrics of CloudWatch of Metricbeat's module aws, in whose place it reads them.\n\n" +
 			"The configuration goes to stdout. What to write into the other tool's file instead goes to\n" +
 			"stderr, with everything that cannot be carried over. Secrets are not copied: a note\n" +
 			"says where to put them.",
