@@ -143,7 +143,7 @@ func TestWhatIsCountedIsWhatWasEstimated(t *testing.T) {
 			const polls = 6
 			time.Sleep((polls-1)*c.Metrics.CollectionInterval + time.Minute)
 			r.stop(t)
-			there, err := EstimateOptions{Credentials: newHost().GetCredentialsProvider()}.look(t, c, far.RoundTripper())
+			there, err := EstimateOptions{Host: newHost()}.look(t, c, far.RoundTripper())
 			must(t, err)
 			want := c.cost(there)
 			for operation, n := range want.Calls {
@@ -175,9 +175,9 @@ func TestWhatIsCountedIsWhatWasEstimated(t *testing.T) {
 // look asks the sandbox what there is.
 func (o EstimateOptions) look(t *testing.T, c *Config, rt http.RoundTripper) ([][]*entity, error) {
 	t.Helper()
-	from, err := o.credentials(t.Context())
-	must(t, err)
 	p := &poller{config: c, logger: nopLogger(), client: &http.Client{Transport: rt}, allowance: &allowance{}}
+	from, err := p.credentials(t.Context(), o.Host)
+	must(t, err)
 	must(t, p.join(from))
 	return p.look(t.Context())
 }

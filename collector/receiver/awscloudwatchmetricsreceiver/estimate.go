@@ -12,16 +12,12 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 
-	keyless "github.com/keyless-id/keyless"
-	"github.com/keyless-id/keyless/awssdk"
 	"github.com/keyless-id/keyless/collector/receiver/awscloudwatchmetricsreceiver/internal/metadata"
 )
 
@@ -99,9 +95,9 @@ func (c *Cost) price(polls float64) {
 // EstimateOptions say what there is. Without Instances EC2 is asked, which costs nothing;
 // what ListMetrics is asked costs a cent for a thousand pages.
 type EstimateOptions struct {
-	Instances   map[string]int          // by type, at each site
-	Listed      int                     // metrics that each query with wildcards finds at each site; used with Instances
-	Credentials aws.CredentialsProvider // nil: the SDK's default chain
+	Instances map[string]int // by type, at each site
+	Listed    int            // metrics that each query with wildcards finds at each site; used with Instances
+	Host      component.Host // has the extensions that credentials come from, started; used without Instances
 }
 
 var errNoReceiver = errors.New("the configuration has no receiver aws_cloudwatch_metrics")
@@ -186,15 +182,15 @@ func (o EstimateOptions) assume(c *Config) []*entity {
 // ask finds what there is, as the receiver does.
 func (o EstimateOptions) ask(ctx context.Context, c *Config) ([][]*entity, error) {
 	quiet := component.TelemetrySettings{Logger: zap.NewNop(), MeterProvider: metricnoop.NewMeterProvider(), TracerProvider: tracenoop.NewTracerProvider()}
-	client, err := c.ClientConfig.ToClient(ctx, nil, quiet)
-	if err != nil {
-		return nil, err
-	}
-	from, err := o.credentials(ctx)
+	client, err := c.ClientConfig.ToClient(ctx, o.Host.GetExtensions(), quiet)
 	if err != nil {
 		return nil, err
 	}
 	p := &poller{config: c, logger: quiet.Logger, client: client, allowance: &allowance{}}
+	from, err := p.credentials(ctx, o.Host)
+	if err != nil {
+		return nil, err
+	}
 	if err := p.join(from); err != nil {
 		return nil, err
 	}
@@ -216,17 +212,6 @@ func (p *poller) look(ctx context.Context) ([][]*entity, error) {
 		}
 	}
 	return out, nil
-}
-
-func (o EstimateOptions) credentials(ctx context.Context) (keyless.CredentialsProvider, error) {
-	if o.Credentials != nil {
-		return awssdk.Credentials{Provider: o.Credentials}, nil
-	}
-	ambient, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return awssdk.Credentials{Provider: ambient.Credentials}, nil
 }
 
 func (c Cost) print(w io.Writer, name string, of *Config) error {

@@ -48,10 +48,10 @@ func TestTheEstimateAsksEC2WhatThereIs(t *testing.T) {
 		endpoints[name] = at
 	}
 	conf := confmap.NewFromStringMap(map[string]any{"receivers": map[string]any{"aws_cloudwatch_metrics": map[string]any{
-		"regions": []any{"eu-west-1"}, "endpoints": endpoints, "ec2": map[string]any{"enabled": true},
+		"regions": []any{"eu-west-1"}, "endpoints": endpoints, "ec2": map[string]any{"enabled": true}, "credentials_provider": "keyless",
 	}}})
 	var out strings.Builder
-	must(t, Estimate(t.Context(), &out, conf, EstimateOptions{Credentials: newHost().GetCredentialsProvider()}))
+	must(t, Estimate(t.Context(), &out, conf, EstimateOptions{Host: newHost()}))
 	if text := strings.Join(strings.Fields(out.String()), " "); !strings.Contains(text, "resources 4 ") || !strings.Contains(text, "metrics requested per poll 44 ") {
 		t.Errorf("%s", out.String())
 	}
