@@ -62,8 +62,8 @@ func TestMetricsOfEC2GoNowhereWithoutARoleOrAKey(t *testing.T) {
 		says      []string
 		asked     bool // CloudWatch, before that is noticed
 	}{
-		"the role trusts somebody else": {sandbox.DemoOtherARN, sandbox.DemoSearchAPIKey, []string{"AccessDenied", "sts:AssumeRoleWithWebIdentity"}, false},
-		"the key is another":            {sandbox.DemoVMRoleARN, "demo:wrong", []string{"401", "unable to authenticate", "elasticsearch"}, true},
+		"the role trusts somebody else": {sandbox.DemoOtherARN, sandbox.DemoSearchAPIKey, []string{"exchange: AssumeRoleWithWebIdentity: AccessDenied", "does not trust this subject"}, false},
+		"the key is another":            {sandbox.DemoVMRoleARN, "demo:wrong", []string{"delivery: ", "401", "unable to authenticate"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
