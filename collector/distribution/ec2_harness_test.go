@@ -24,7 +24,7 @@ const (
 type place struct{ account, region string }
 
 // ec2World is the demo's with other regions, and with a second account that lets the demo's
-// machine in by way of its role in the first.
+// machine in by way of its role in the first, and the administrator, who asks for estimates.
 func ec2World(regions ...sandbox.Region) sandbox.World {
 	world := sandbox.Demo()
 	world.Accounts[0].Regions = regions
@@ -32,7 +32,7 @@ func ec2World(regions ...sandbox.Region) sandbox.World {
 		ID: otherAccount, Regions: regions,
 		Roles: []sandbox.Role{{
 			Name:        "metrics",
-			TrustPolicy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + sandbox.DemoVMRoleARN + `"},"Action":"sts:AssumeRole"}]}`,
+			TrustPolicy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["` + sandbox.DemoVMRoleARN + `","` + sandbox.DemoAdminARN + `"]},"Action":"sts:AssumeRole"}]}`,
 		}},
 	})
 	return world
@@ -93,6 +93,10 @@ type pointID struct {
 	place
 	instance, metric, stat string
 	at                     time.Time
+}
+
+func (id pointID) String() string {
+	return strings.Join([]string{id.account, id.region, id.instance, id.metric, id.stat, id.at.Format(time.RFC3339)}, " ")
 }
 
 // statistics are what the standard profile reads of a metric, by the name that Elastic Agent
@@ -221,7 +225,7 @@ func judge(got map[pointID][]float64, must, may map[pointID]float64) verdict {
 
 func (v *verdict) example(what string, id pointID, values []float64) {
 	if len(v.examples) < 5 {
-		v.examples = append(v.examples, fmt.Sprintf("%s: %v %v", what, id, values))
+		v.examples = append(v.examples, fmt.Sprintf("\n\t%s: %s %v", what, id, values))
 	}
 }
 
@@ -232,7 +236,7 @@ func (v *verdict) faults() int { return v.twice + v.wrong + v.unknown }
 func (v *verdict) share() float64 { return 1 - float64(v.missing)/float64(max(v.all, 1)) }
 
 func (v *verdict) String() string {
-	return fmt.Sprintf("%d points, %d missing, %d double, %d with another value, %d that nobody knows %s", v.all, v.missing, v.twice, v.wrong, v.unknown, strings.Join(v.examples, "\n"))
+	return fmt.Sprintf("%d points, %d missing, %d double, %d with another value, %d that nobody knows%s", v.all, v.missing, v.twice, v.wrong, v.unknown, strings.Join(v.examples, ""))
 }
 
 // The judge itself: one that finds nothing is worth nothing.

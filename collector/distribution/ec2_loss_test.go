@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ type metricsStory struct {
 	places  []place
 	random  *rand.Rand
 	began   time.Time // the window of the first poll is before it
+	gentle  bool      // it ends by SIGTERM only
 	kills   int
 }
 
@@ -88,7 +90,7 @@ func (s *metricsStory) trouble() {
 func (s *metricsStory) restart() {
 	s.t.Helper()
 	s.pause(1500 * time.Millisecond)
-	if s.random.IntN(2) == 0 {
+	if !s.gentle && s.random.IntN(2) == 0 {
 		s.kill()
 		s.kills++
 	} else {
@@ -132,6 +134,11 @@ func (s *metricsStory) conclude() verdict {
 	return v
 }
 
+// repeatable is how many points a kill may make come again: those of one request, which the
+// queue has and the cursor has not. Even they are there twice only where a document has other
+// metrics the second time, because CloudWatch had more, or less, than the first time.
+const repeatable = 500 * int(ec2Lookback/(5*time.Minute))
+
 func TestPointsOfCloudWatchArriveOnceWhateverFails(t *testing.T) {
 	count, restarts := 1, 10
 	if os.Getenv("INTEROP_SLOW") != "" {
@@ -145,19 +152,124 @@ func TestPointsOfCloudWatchArriveOnceWhateverFails(t *testing.T) {
 		first = given
 	}
 	for i := range count {
-		seed := first + uint64(i)
-		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
-			s := newMetricsStory(t, seed)
-			early := len(truth(s.sandbox, s.places, span{from: s.began.Add(-ec2Lookback), to: s.began, known: s.began.Add(behind)}))
-			s.suffer(restarts)
-			v := s.conclude()
-			t.Logf("%s; %d came after the first poll; %d kills and %d restarts", &v, v.all-early, s.kills, restarts-s.kills)
-			if v.all < 50_000 || v.share() < 0.9999 {
-				t.Errorf("%.5f of %d points arrived", v.share(), v.all)
+		for _, gentle := range []bool{false, true} {
+			seed := first + uint64(i)
+			t.Run(fmt.Sprintf("%d gentle=%v", seed, gentle), func(t *testing.T) {
+				s := newMetricsStory(t, seed)
+				s.gentle = gentle
+				s.suffer(restarts)
+				s.wantOnce(s.conclude())
+			})
+		}
+	}
+}
+
+func (s *metricsStory) wantOnce(v verdict) {
+	s.t.Helper()
+	early := truth(s.sandbox, s.places, span{from: s.began.Add(-ec2Lookback), to: s.began, known: s.began.Add(behind)})
+	s.t.Logf("%s; %d came after the first poll; %d kills", &v, v.all-len(early), s.kills)
+	if v.all < 50_000 || v.share() < 0.9999 {
+		s.t.Errorf("%.5f of %d points arrived", v.share(), v.all)
+	}
+	if v.all-len(early) < v.all/50 {
+		s.t.Error("hardly a point was late: the test shows nothing")
+	}
+	if v.wrong+v.unknown > 0 || v.twice > s.kills*repeatable {
+		s.t.Errorf("not once: %s", &v)
+	}
+}
+
+// forget takes away what the receiver knows, and leaves what the exporter is to send: the worst
+// that a kill between the two can do.
+func (s *metricsStory) forget() {
+	s.t.Helper()
+	s.kill()
+	files, err := filepath.Glob(filepath.Join(s.dir, "state", "receiver_aws_cloudwatch_metrics_*"))
+	if err != nil || len(files) != 1 {
+		s.t.Fatal(files, err)
+	}
+	if err := os.Remove(files[0]); err != nil {
+		s.t.Fatal(err)
+	}
+	s.start()
+}
+
+// A document that is read again as it was is one that Elasticsearch has.
+func TestWhatAKillRepeatsIsThereOnceUnlessItHasChanged(t *testing.T) {
+	for name, d := range map[string]sandbox.Delivery{"as it was": {}, "changed": {Delay: 10 * time.Minute}} {
+		t.Run(name, func(t *testing.T) {
+			world := ec2World(fleet("us-east-1", 20, 5, d))
+			s := played(t, world, sandbox.Options{})
+			config := onBoth(t, s, "accounts: [{}, {role_arns: ["+otherRole+"]}]", "metrics: {collection_interval: 1m}")
+			story := &metricsStory{
+				collector: newCollector(t, ec2Env(t, s, sandbox.DemoVMRoleARN, sandbox.DemoSearchAPIKey), published("ec2-elasticsearch.yaml"), config),
+				sandbox:   s, places: places(world),
 			}
-			if v.faults() > 0 {
-				t.Error(fmt.Sprint("not once: ", &v))
-			}
+			story.repeat(d.Delay)
 		})
 	}
+}
+
+// repeat polls, lets some more come, and polls again with nothing known of the first time.
+func (s *metricsStory) repeat(late time.Duration) {
+	t, now := s.t, time.Now()
+	window := span{from: now.Add(-50 * time.Minute), to: now.Add(-2 * time.Minute).Truncate(5 * time.Minute), known: now}
+	before := truth(s.sandbox, s.places, window)
+	s.start()
+	s.complete(before)
+	s.sandbox.SetSkew(sandbox.CloudWatch, late)
+	window.known = now.Add(late)
+	after := truth(s.sandbox, s.places, window)
+	s.forget()
+	sent, stored := s.sent(), len(s.sandbox.Documents(ec2Documents))
+	s.complete(after)
+	s.await(10*time.Second, "all documents once more", func() bool { return s.sent() >= sent+stored })
+	s.stop()
+	v := judge(written(s.sandbox.Documents(ec2Documents)), after, truth(s.sandbox, s.places, span{from: now.Add(-3 * time.Hour), to: now.Add(time.Hour)}))
+	want := gained(before, after)
+	t.Logf("%s; %d are in documents that have changed", &v, want)
+	if (want > 0) != (late > 0) || v.twice != want {
+		t.Errorf("%d double, want %d", v.twice, want)
+	}
+	if v.missing+v.wrong+v.unknown > 0 || late == 0 && v.twice > 0 {
+		t.Errorf("%s", &v)
+	}
+}
+
+// sent is how many documents Elasticsearch was sent, those included that it had.
+func (s *metricsStory) sent() int {
+	sum := 0
+	for _, event := range s.sandbox.Log() {
+		n, _ := strconv.Atoi(event.Details["actions"])
+		sum += n
+	}
+	return sum
+}
+
+// complete waits for all points.
+func (s *metricsStory) complete(points map[pointID]float64) {
+	s.t.Helper()
+	s.await(20*time.Second, fmt.Sprintf("%d points", len(points)), func() bool {
+		v := judge(written(s.sandbox.Documents(ec2Documents)), points, nil)
+		return v.missing == 0
+	})
+}
+
+// gained are the points of documents to which others have come.
+func gained(before, after map[pointID]float64) int {
+	document := func(id pointID) pointID { return pointID{place: id.place, instance: id.instance, at: id.at} }
+	old, grown := map[pointID]int{}, map[pointID]bool{}
+	for id := range before {
+		old[document(id)]++
+	}
+	for id := range after {
+		if _, known := before[id]; !known {
+			grown[document(id)] = true
+		}
+	}
+	sum := 0
+	for id := range grown {
+		sum += old[id]
+	}
+	return sum
 }
