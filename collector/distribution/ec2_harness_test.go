@@ -24,7 +24,8 @@ const (
 type place struct{ account, region string }
 
 // ec2World is the demo's with other regions, and with a second account that lets the demo's
-// machine in by way of its role in the first, and the administrator, who asks for estimates.
+// workloads in by way of their roles in the first, and its administrator, who asks for
+// estimates.
 func ec2World(regions ...sandbox.Region) sandbox.World {
 	world := sandbox.Demo()
 	world.Accounts[0].Regions = regions
@@ -32,7 +33,7 @@ func ec2World(regions ...sandbox.Region) sandbox.World {
 		ID: otherAccount, Regions: regions,
 		Roles: []sandbox.Role{{
 			Name:        "metrics",
-			TrustPolicy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["` + sandbox.DemoVMRoleARN + `","` + sandbox.DemoAdminARN + `"]},"Action":"sts:AssumeRole"}]}`,
+			TrustPolicy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["` + sandbox.DemoVMRoleARN + `","` + sandbox.DemoRoleARN + `","` + sandbox.DemoAdminARN + `"]},"Action":"sts:AssumeRole"}]}`,
 		}},
 	})
 	return world
@@ -71,9 +72,15 @@ func ec2Env(t *testing.T, s *sandbox.Sandbox, role, key string) []string {
 // What comes after is said of the receiver besides.
 func onBoth(t *testing.T, s *sandbox.Sandbox, more ...string) string {
 	t.Helper()
+	return clouds(t, s, fmt.Sprintf("managed_identity: {endpoint: %q}", s.URL(sandbox.IMDS)), more...)
+}
+
+// clouds is onBoth for another source of the identity.
+func clouds(t *testing.T, s *sandbox.Sandbox, source string, more ...string) string {
+	t.Helper()
 	text := fmt.Sprintf(`
 extensions:
-  keyless: {source: {managed_identity: {endpoint: %q}}, aws: {sts_endpoint: %q}}
+  keyless: {source: {%s}, aws: {sts_endpoint: %q}}
 exporters:
   elasticsearch:
     retry_on_failure: {initial_interval: 50ms, max_interval: 500ms}
@@ -81,7 +88,7 @@ exporters:
 receivers:
   aws_cloudwatch_metrics:
     endpoints: {monitoring: %q, ec2: %q, tagging: %q, sts: %q}
-`, s.URL(sandbox.IMDS), s.URL(sandbox.STS), s.URL(sandbox.CloudWatch), s.URL(sandbox.EC2API), s.URL(sandbox.Tagging), s.URL(sandbox.STS))
+`, source, s.URL(sandbox.STS), s.URL(sandbox.CloudWatch), s.URL(sandbox.EC2API), s.URL(sandbox.Tagging), s.URL(sandbox.STS))
 	for _, line := range more {
 		text += "    " + line + "\n"
 	}
