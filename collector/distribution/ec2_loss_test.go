@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyless-id/keyless/collector/internal/searchengine"
 	"github.com/keyless-id/keyless/sandbox"
 )
 
@@ -33,23 +34,45 @@ func tardy() sandbox.Delivery {
 type metricsStory struct {
 	*collector
 	sandbox *sandbox.Sandbox
+	engine  *searchengine.Engine // nil: the sandbox's own
 	places  []place
 	random  *rand.Rand
+	least   int       // how many points there are
 	began   time.Time // the window of the first poll is before it
 	gentle  bool      // it ends by SIGTERM only
 	kills   int
 }
 
-// newMetricsStory has some 60,000 points in two regions of two accounts.
-func newMetricsStory(t *testing.T, seed uint64) *metricsStory {
+// newMetricsStory has so many Nitro instances and ten others in each of two regions of two
+// accounts.
+func newMetricsStory(t *testing.T, seed uint64, nitro int, engine *searchengine.Engine) *metricsStory {
 	t.Helper()
-	world := ec2World(fleet("eu-west-1", 60, 10, tardy()), fleet("us-east-1", 60, 10, tardy()))
+	world := ec2World(fleet("eu-west-1", nitro, 10, tardy()), fleet("us-east-1", nitro, 10, tardy()))
 	s := played(t, world, sandbox.Options{Rates: map[string]float64{"GetMetricData": 20}})
 	s.SetSkew(sandbox.CloudWatch, behind)
 	config := onBoth(t, s, "regions: [eu-west-1, us-east-1]", "accounts: [{}, {role_arns: ["+otherRole+"]}]", "budget: {usd_per_month: 0}",
 		"lookback: "+ec2Lookback.String(), "metrics: {collection_interval: 1m, period: 5m}")
-	c := newCollector(t, ec2Env(t, s, sandbox.DemoVMRoleARN, sandbox.DemoSearchAPIKey), published("ec2-elasticsearch.yaml"), config)
-	return &metricsStory{collector: c, sandbox: s, places: places(world), random: rand.New(rand.NewPCG(seed, 0)), began: time.Now()}
+	env := ec2Env(t, s, sandbox.DemoVMRoleARN, sandbox.DemoSearchAPIKey)
+	if engine != nil {
+		env = append(env, "ELASTICSEARCH="+engine.Address) // the last one counts
+	}
+	periods := int(ec2Lookback/(5*time.Minute)) - 2 // of the oldest and the newest not all is there
+	return &metricsStory{
+		collector: newCollector(t, env, published("ec2-elasticsearch.yaml"), config), sandbox: s, engine: engine, places: places(world),
+		random: rand.New(rand.NewPCG(seed, 0)), least: 4 * (9*nitro + 13*10) * periods * 9 / 10, began: time.Now(),
+	}
+}
+
+// documents are those of either engine.
+func (s *metricsStory) documents() []sandbox.Document {
+	if s.engine == nil {
+		return s.sandbox.Documents(ec2Documents)
+	}
+	var all []sandbox.Document
+	for _, d := range s.engine.Documents(s.t, ec2Documents) {
+		all = append(all, sandbox.Document{ID: d.ID, Source: d.Source})
+	}
+	return all
 }
 
 func (s *metricsStory) pause(atMost time.Duration) {
@@ -105,6 +128,9 @@ func (s *metricsStory) suffer(restarts int) {
 	for n := range restarts {
 		s.sandbox.SetSkew(sandbox.CloudWatch, behind+(ahead-behind)*time.Duration(n+1)/time.Duration(restarts))
 		s.trouble()
+		if s.engine != nil && n%4 == 1 {
+			s.engine.Restart(s.t)
+		}
 		s.restart()
 	}
 	s.sandbox.ClearFaults()
@@ -125,9 +151,9 @@ func (s *metricsStory) conclude() verdict {
 		s.stop()
 		s.start()
 		for end := time.Now().Add(3 * time.Second); time.Now().Before(end); wait(s.t, 200*time.Millisecond) {
-			if v = judge(written(s.sandbox.Documents(ec2Documents)), must, may); v.missing == 0 {
+			if v = judge(written(s.documents()), must, may); v.missing == 0 {
 				s.stop()
-				return judge(written(s.sandbox.Documents(ec2Documents)), must, may)
+				return judge(written(s.documents()), must, may)
 			}
 		}
 	}
@@ -147,15 +173,13 @@ func TestPointsOfCloudWatchArriveOnceWhateverFails(t *testing.T) {
 	if given, err := strconv.Atoi(os.Getenv("LOSS_SCHEDULES")); err == nil {
 		count = given
 	}
-	first := uint64(time.Now().UnixNano())
-	if given, err := strconv.ParseUint(os.Getenv("LOSS_SEED"), 10, 64); err == nil {
-		first = given
-	}
+	first := seedOf(t)
 	for i := range count {
 		for _, gentle := range []bool{false, true} {
 			seed := first + uint64(i)
 			t.Run(fmt.Sprintf("%d gentle=%v", seed, gentle), func(t *testing.T) {
-				s := newMetricsStory(t, seed)
+				t.Parallel()
+				s := newMetricsStory(t, seed, 60, nil)
 				s.gentle = gentle
 				s.suffer(restarts)
 				s.wantOnce(s.conclude())
@@ -168,7 +192,7 @@ func (s *metricsStory) wantOnce(v verdict) {
 	s.t.Helper()
 	early := truth(s.sandbox, s.places, span{from: s.began.Add(-ec2Lookback), to: s.began, known: s.began.Add(behind)})
 	s.t.Logf("%s; %d came after the first poll; %d kills", &v, v.all-len(early), s.kills)
-	if v.all < 50_000 || v.share() < 0.9999 {
+	if v.all < s.least || v.share() < 0.9999 {
 		s.t.Errorf("%.5f of %d points arrived", v.share(), v.all)
 	}
 	if v.all-len(early) < v.all/50 {
@@ -177,6 +201,28 @@ func (s *metricsStory) wantOnce(v verdict) {
 	if v.wrong+v.unknown > 0 || v.twice > s.kills*repeatable {
 		s.t.Errorf("not once: %s", &v)
 	}
+}
+
+// A real engine, which is killed as well, has in the end what CloudWatch has.
+func TestPointsOfCloudWatchAreInARealEngineOnceWhateverIsKilled(t *testing.T) {
+	if os.Getenv("INTEROP_SLOW") == "" {
+		t.Skip("it takes a real engine: INTEROP_SLOW is not set")
+	}
+	engine := searchengine.Start(t, filepath.Join("..", ".."))
+	seed := seedOf(t)
+	t.Logf("LOSS_SEED=%d", seed)
+	s := newMetricsStory(t, seed, 15, engine)
+	s.suffer(10)
+	s.wantOnce(s.conclude())
+}
+
+// seedOf is that of the first schedule.
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
+	if given, err := strconv.ParseUint(os.Getenv("LOSS_SEED"), 10, 64); err == nil {
+		return given
+	}
+	return uint64(time.Now().UnixNano())
 }
 
 // forget takes away what the receiver knows, and leaves what the exporter is to send: the worst
@@ -221,11 +267,11 @@ func (s *metricsStory) repeat(late time.Duration) {
 	window.known = now.Add(late)
 	after := truth(s.sandbox, s.places, window)
 	s.forget()
-	sent, stored := s.sent(), len(s.sandbox.Documents(ec2Documents))
+	sent, stored := s.sent(), len(s.documents())
 	s.complete(after)
 	s.await(10*time.Second, "all documents once more", func() bool { return s.sent() >= sent+stored })
 	s.stop()
-	v := judge(written(s.sandbox.Documents(ec2Documents)), after, truth(s.sandbox, s.places, span{from: now.Add(-3 * time.Hour), to: now.Add(time.Hour)}))
+	v := judge(written(s.documents()), after, truth(s.sandbox, s.places, span{from: now.Add(-3 * time.Hour), to: now.Add(time.Hour)}))
 	want := gained(before, after)
 	t.Logf("%s; %d are in documents that have changed", &v, want)
 	if (want > 0) != (late > 0) || v.twice != want {
@@ -250,7 +296,7 @@ func (s *metricsStory) sent() int {
 func (s *metricsStory) complete(points map[pointID]float64) {
 	s.t.Helper()
 	s.await(20*time.Second, fmt.Sprintf("%d points", len(points)), func() bool {
-		v := judge(written(s.sandbox.Documents(ec2Documents)), points, nil)
+		v := judge(written(s.documents()), points, nil)
 		return v.missing == 0
 	})
 }
