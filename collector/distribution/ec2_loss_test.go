@@ -51,7 +51,7 @@ func newMetricsStory(t *testing.T, seed uint64, nitro int, engine *searchengine.
 	s := played(t, world, sandbox.Options{Rates: map[string]float64{"GetMetricData": 20}})
 	s.SetSkew(sandbox.CloudWatch, behind)
 	config := onBoth(t, s, "regions: [eu-west-1, us-east-1]", "accounts: [{}, {role_arns: ["+otherRole+"]}]", "budget: {usd_per_month: 0}",
-		"lookback: "+ec2Lookback.String(), "metrics: {collection_interval: 1m, period: 5m}")
+		"lookback: "+ec2Lookback.String(), "metrics: {collection_interval: 1m, period: 5m, delay: 2m}")
 	env := ec2Env(t, s, sandbox.DemoVMRoleARN, sandbox.DemoSearchAPIKey)
 	if engine != nil {
 		env = append(env, "ELASTICSEARCH="+engine.Address) // the last one counts
@@ -208,7 +208,7 @@ func TestPointsOfCloudWatchAreInARealEngineOnceWhateverIsKilled(t *testing.T) {
 	if os.Getenv("INTEROP_SLOW") == "" {
 		t.Skip("it takes a real engine: INTEROP_SLOW is not set")
 	}
-	engine := searchengine.Start(t, filepath.Join("..", ".."))
+	engine := searchengine.Start(t, filepath.Join("..", ".."), true)
 	seed := seedOf(t)
 	t.Logf("LOSS_SEED=%d", seed)
 	s := newMetricsStory(t, seed, 15, engine)
@@ -244,21 +244,33 @@ func (s *metricsStory) forget() {
 func TestWhatAKillRepeatsIsThereOnceUnlessItHasChanged(t *testing.T) {
 	for name, d := range map[string]sandbox.Delivery{"as it was": {}, "changed": {Delay: 10 * time.Minute}} {
 		t.Run(name, func(t *testing.T) {
-			world := ec2World(fleet("us-east-1", 20, 5, d))
-			s := played(t, world, sandbox.Options{})
-			config := onBoth(t, s, "accounts: [{}, {role_arns: ["+otherRole+"]}]", "metrics: {collection_interval: 1m}")
+			steady(t)
+			world, now := ec2World(fleet("us-east-1", 20, 5, d)), time.Now()
+			s := played(t, world, sandbox.Options{Now: func() time.Time { return now }})
+			config := onBoth(t, s, "accounts: [{}, {role_arns: ["+otherRole+"]}]", "metrics: {collection_interval: 1m, delay: 2m}")
 			story := &metricsStory{
 				collector: newCollector(t, ec2Env(t, s, sandbox.DemoVMRoleARN, sandbox.DemoSearchAPIKey), published("ec2-elasticsearch.yaml"), config),
-				sandbox:   s, places: places(world),
+				sandbox:   s, places: places(world), began: now,
 			}
 			story.repeat(d.Delay)
 		})
 	}
 }
 
-// repeat polls, lets some more come, and polls again with nothing known of the first time.
+// steady waits until no poll of the next moments is in another period than the first.
+func steady(t *testing.T) {
+	t.Helper()
+	const moments, period = 20 * time.Second, 5 * time.Minute
+	due := time.Now().Add(-2 * time.Minute)
+	if left := due.Truncate(period).Add(period).Sub(due); left < moments {
+		wait(t, left)
+	}
+}
+
+// repeat polls, lets some more come, and polls again with nothing known of the first time. The
+// sandbox's clock stands still, but for that.
 func (s *metricsStory) repeat(late time.Duration) {
-	t, now := s.t, time.Now()
+	t, now := s.t, s.began
 	window := span{from: now.Add(-50 * time.Minute), to: now.Add(-2 * time.Minute).Truncate(5 * time.Minute), known: now}
 	before := truth(s.sandbox, s.places, window)
 	s.start()

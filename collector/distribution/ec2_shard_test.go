@@ -19,8 +19,9 @@ func manifested(t *testing.T, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, block, found := strings.Cut(string(manifest), "\n  collector.yaml: |\n")
-	if block, _, found = strings.Cut(block, "\n---\n"); !found {
+	_, block, _ := strings.Cut(string(manifest), "\n  collector.yaml: |\n")
+	block, _, found := strings.Cut(block, "\n---\n")
+	if !found {
 		t.Fatalf("%s has no configuration", name)
 	}
 	return write(t, filepath.Join(t.TempDir(), name), block)

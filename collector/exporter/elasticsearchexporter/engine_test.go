@@ -124,7 +124,7 @@ func TestSender(t *testing.T) {
 }
 
 func TestARealEngineHasEachDocumentOnceWhateverIsKilled(t *testing.T) {
-	e := searchengine.Start(t, filepath.Join("..", "..", ".."))
+	e := searchengine.Start(t, filepath.Join("..", "..", ".."), os.Getenv("INTEROP_SLOW") != "")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

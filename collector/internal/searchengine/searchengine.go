@@ -38,71 +38,71 @@ type Document struct {
 // MostDocuments is how many of a data stream [Engine.Documents] returns.
 const MostDocuments = 10_000
 
-// Start runs an engine until the test ends. root is the top of the repository. Without the part
-// the test is skipped, or fails in the slow tier, where every part must be there.
-func Start(t testing.TB, root string) *Engine {
-	t.Helper()
+// Start runs an engine until the test ends. root is the top of the repository. Where the part is
+// not installed the test is skipped, or fails if it is needed.
+func Start(tb testing.TB, root string, needed bool) *Engine {
+	tb.Helper()
 	jars, err := filepath.Abs(filepath.Join(root, ".tools", "search"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(jars, "classes", "Engine.class")); err != nil {
-		missing(t, jars+": scripts/parts.sh search")
+		missing(tb, needed, jars+": scripts/parts.sh search")
 	}
 	java, err := exec.LookPath("java")
 	if err != nil {
-		missing(t, err.Error())
+		missing(tb, needed, err.Error())
 	}
-	port := freePort(t)
+	port := freePort(tb)
 	e := &Engine{Address: "http://127.0.0.1:" + port, java: java, args: []string{
-		"-Xmx384m", "-XX:+UseSerialGC", "-cp", filepath.Join(jars, "classes") + ":" + filepath.Join(jars, "*"), "Engine", t.TempDir(), port,
+		"-Xmx384m", "-XX:+UseSerialGC", "-cp", filepath.Join(jars, "classes") + ":" + filepath.Join(jars, "*"), "Engine", tb.TempDir(), port,
 	}}
-	e.run(t)
-	t.Cleanup(func() {
+	e.run(tb)
+	tb.Cleanup(func() {
 		e.kill()
-		if t.Failed() {
-			t.Logf("the search engine said at the end:\n%s", e.output.Bytes()[max(0, e.output.Len()-4000):])
+		if tb.Failed() {
+			tb.Logf("the search engine said at the end:\n%s", e.output.Bytes()[max(0, e.output.Len()-4000):])
 		}
 	})
 	return e
 }
 
-func missing(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv("INTEROP_SLOW") != "" {
-		t.Fatalf("the search engine is missing: %s", why)
+func missing(tb testing.TB, needed bool, why string) {
+	tb.Helper()
+	if needed {
+		tb.Fatalf("the search engine is missing: %s", why)
 	}
-	t.Skipf("the search engine is missing: %s", why)
+	tb.Skipf("the search engine is missing: %s", why)
 }
 
-func freePort(t testing.TB) string {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+func freePort(tb testing.TB) string {
+	tb.Helper()
+	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return port
 }
 
 // run starts the program, and waits until it answers.
-func (e *Engine) run(t testing.TB) {
-	t.Helper()
+func (e *Engine) run(tb testing.TB) {
+	tb.Helper()
 	e.command = exec.CommandContext(context.Background(), e.java, e.args...) //nolint:gosec // Java, as it was found
 	e.command.Env, e.command.Stdout, e.command.Stderr = []string{"PATH=/usr/bin:/bin"}, &e.output, &e.output
 	e.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := e.command.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(90 * time.Second); e.Ask(http.MethodGet, "/", "")["tagline"] == nil; <-tick.C {
 		if time.Now().After(end) {
-			t.Fatal("in vain: the search engine")
+			tb.Fatal("in vain: the search engine")
 		}
 	}
 }
@@ -113,10 +113,10 @@ func (e *Engine) kill() {
 }
 
 // Restart gives the engine no time for anything, and starts it again on what is on its disk.
-func (e *Engine) Restart(t testing.TB) {
-	t.Helper()
+func (e *Engine) Restart(tb testing.TB) {
+	tb.Helper()
 	e.kill()
-	e.run(t)
+	e.run(tb)
 }
 
 // Ask returns the answer of the engine, or nothing while there is none.
@@ -154,10 +154,10 @@ func (e *Engine) Count(stream string) int {
 
 // Documents are all of an index or data stream, none while the engine does not answer. More than
 // [MostDocuments] fail the test.
-func (e *Engine) Documents(t testing.TB, stream string) []Document {
-	t.Helper()
+func (e *Engine) Documents(tb testing.TB, stream string) []Document {
+	tb.Helper()
 	if n := e.Count(stream); n > MostDocuments {
-		t.Fatalf("%s has %d documents", stream, n)
+		tb.Fatalf("%s has %d documents", stream, n)
 	}
 	var answer struct {
 		Hits struct {
