@@ -168,7 +168,7 @@ const repeatable = 500 * int(ec2Lookback/(5*time.Minute))
 func TestPointsOfCloudWatchArriveOnceWhateverFails(t *testing.T) {
 	count, restarts := 1, 10
 	if os.Getenv("INTEROP_SLOW") != "" {
-		count, restarts = 20, 20
+		count, restarts = 8, 20
 	}
 	if given, err := strconv.Atoi(os.Getenv("LOSS_SCHEDULES")); err == nil {
 		count = given
@@ -223,6 +223,38 @@ func seedOf(t *testing.T) uint64 {
 		return given
 	}
 	return uint64(time.Now().UnixNano())
+}
+
+// What waits for Elasticsearch outlives a kill, where its queue is on the disk.
+func TestWhatWaitsForElasticsearchOutlivesAKill(t *testing.T) {
+	for name, lost := range map[string]bool{"storage: file_storage": false, "storage: null": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			world := ec2World(fleet("us-east-1", 20, 5, sandbox.Delivery{}))
+			s := played(t, world, sandbox.Options{})
+			queue := write(t, filepath.Join(t.TempDir(), "queue.yaml"), fmt.Sprintf("exporters: {elasticsearch: {sending_queue: {%s}}}", name))
+			c := newCollector(t, ec2Env(t, s, sandbox.DemoVMRoleARN, sandbox.DemoSearchAPIKey), published("ec2-elasticsearch.yaml"), onBoth(t, s), queue)
+			account := place{sandbox.DemoAccountID, "us-east-1"}
+			now := time.Now()
+			must := truth(s, []place{account}, span{from: now.Add(-50 * time.Minute), to: now.Add(-5 * time.Minute).Truncate(5 * time.Minute)})
+			s.SetFault(sandbox.Elasticsearch, sandbox.Fault{Status: http.StatusServiceUnavailable})
+			c.start()
+			c.await(20*time.Second, "the pipeline to have all points", func() bool { return int(c.counted("points")) >= len(must) })
+			wait(t, 500*time.Millisecond) // the cursor is written after that is counted
+			c.kill()
+			s.ClearFaults()
+			c.start()
+			c.await(20*time.Second, "another poll", func() bool { return int(c.counted("queries")) >= 20*9+5*13 })
+			judged := func() int { v := judge(written(s.Documents(ec2Documents)), must, nil); return v.missing }
+			if !lost {
+				c.await(20*time.Second, "all points", func() bool { return judged() == 0 })
+			}
+			c.stop()
+			if missing := judged(); (missing > 0) != lost {
+				t.Errorf("%d of %d points are missing", missing, len(must))
+			}
+		})
+	}
 }
 
 // forget takes away what the receiver knows, and leaves what the exporter is to send: the worst
