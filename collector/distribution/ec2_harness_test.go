@@ -25,8 +25,7 @@ const (
 type place struct{ account, region string }
 
 // ec2World is the demo's with other regions, and with a second account that lets the demo's
-// workloads in by way of their roles in the first, and its administrator, who asks for
-// estimates.
+// workloads in by way of their roles in the first.
 func ec2World(regions ...sandbox.Region) sandbox.World {
 	world := sandbox.Demo()
 	world.Accounts[0].Regions = regions
@@ -34,7 +33,7 @@ func ec2World(regions ...sandbox.Region) sandbox.World {
 		ID: otherAccount, Regions: regions,
 		Roles: []sandbox.Role{{
 			Name:        "metrics",
-			TrustPolicy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["` + sandbox.DemoVMRoleARN + `","` + sandbox.DemoRoleARN + `","` + sandbox.DemoAdminARN + `"]},"Action":"sts:AssumeRole"}]}`,
+			TrustPolicy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["` + sandbox.DemoVMRoleARN + `","` + sandbox.DemoRoleARN + `"]},"Action":"sts:AssumeRole"}]}`,
 		}},
 	})
 	return world
