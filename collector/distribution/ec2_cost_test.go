@@ -19,19 +19,26 @@ import (
 // ec2Operations are those that a poll of instances needs.
 var ec2Operations = []string{"GetMetricData", "DescribeInstances", "DescribeInstanceStatus"}
 
-// estimated is what keyless-collector estimate prints: what it says by what it is about.
-func (c *collector) estimated() map[string]string {
+// estimate runs keyless-collector estimate.
+func (c *collector) estimate() (string, error) {
 	c.t.Helper()
 	path, err := program()
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	out, err := commandWith(c.env, path, append([]string{"estimate"}, c.args...)...).CombinedOutput()
+	return string(out), err
+}
+
+// estimated is what it prints: what it says by what it is about.
+func (c *collector) estimated() map[string]string {
+	c.t.Helper()
+	out, err := c.estimate()
 	if err != nil {
 		c.t.Fatalf("%v\n%s", err, out)
 	}
 	rows := map[string]string{}
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(out) {
 		if what, value, found := strings.Cut(strings.TrimSpace(line), "  "); found {
 			rows[what] = strings.TrimSpace(value)
 		}
@@ -72,10 +79,10 @@ func sumOf(t *testing.T, exposition io.Reader, name string, labels []string) flo
 // than a page of EC2.
 type bookkeeping struct {
 	*collector
-	sandbox  *sandbox.Sandbox
-	places   []place
-	estimate map[string]string
-	before   map[string]int // what the estimate itself has asked
+	sandbox *sandbox.Sandbox
+	places  []place
+	poll    map[string]string // as it was estimated
+	before  map[string]int    // what the estimate itself has asked
 }
 
 func newBookkeeping(t *testing.T) *bookkeeping {
@@ -85,7 +92,7 @@ func newBookkeeping(t *testing.T) *bookkeeping {
 	config := onBoth(t, s, "regions: [eu-west-1, us-east-1]", "accounts: [{}, {role_arns: ["+otherRole+"]}]", "metrics: {collection_interval: 1m}", "ec2: {refresh: 1m}", "budget: {usd_per_month: 0}")
 	c := newCollector(t, ec2Env(t, s, sandbox.DemoVMRoleARN, sandbox.DemoSearchAPIKey), published("ec2-elasticsearch.yaml"), config)
 	b := &bookkeeping{collector: c, sandbox: s, places: places(world), before: map[string]int{}}
-	b.estimate = c.estimated()
+	b.poll = c.estimated()
 	for _, operation := range ec2Operations {
 		b.before[operation] = b.calls(operation)
 	}
@@ -112,9 +119,9 @@ func (b *bookkeeping) billed() int {
 // each is a number of the estimate, which is of one poll.
 func (b *bookkeeping) each(what string) int {
 	b.t.Helper()
-	n, err := strconv.Atoi(b.estimate[what])
+	n, err := strconv.Atoi(b.poll[what])
 	if err != nil {
-		b.t.Fatalf("%s: %v in %v", what, err, b.estimate)
+		b.t.Fatalf("%s: %v in %v", what, err, b.poll)
 	}
 	return n
 }
@@ -150,15 +157,15 @@ func (b *bookkeeping) wantEstimated(polls int) {
 		b.t.Errorf("%d metrics were billed, the program counts %v, want %d", billed, b.counted("queries"), queries)
 	}
 	want := 0.0
-	if _, err := fmt.Sscanf(b.estimate["per poll"], "$%f", &want); err != nil || math.Abs(b.counted("dollars")-want*float64(polls)) > 1e-4*float64(polls) {
-		b.t.Errorf("$%v, want %s: %v", b.counted("dollars"), b.estimate["per poll"], err)
+	if _, err := fmt.Sscanf(b.poll["per poll"], "$%f", &want); err != nil || math.Abs(b.counted("dollars")-want*float64(polls)) > 1e-4*float64(polls) {
+		b.t.Errorf("$%v, want %s: %v", b.counted("dollars"), b.poll["per poll"], err)
 	}
 }
 
 func TestAPollAsksForWhatWasEstimated(t *testing.T) {
 	b := newBookkeeping(t)
 	if got := b.each("metrics requested per poll"); got != 2*(1080*9+25*13) {
-		t.Fatalf("%v", b.estimate)
+		t.Fatalf("%v", b.poll)
 	}
 	b.start()
 	b.polled(1)
@@ -208,4 +215,24 @@ func TestWhatIsReadAgainIsInTheEstimateOfTheNextPoll(t *testing.T) {
 		t.Errorf("%d metrics were billed, the program knows of %v, want %d", billed, known, queries)
 	}
 	b.stop()
+}
+
+// An estimate has the identity of the receiver, and no other where that is refused.
+func TestAnEstimateIsMadeWithTheIdentityOfTheReceiver(t *testing.T) {
+	for name, c := range map[string]struct{ role, provider, says string }{
+		"as it is":                  {sandbox.DemoVMRoleARN, "keyless", "metrics requested per poll"},
+		"a role that trusts others": {sandbox.DemoOtherARN, "keyless", "exchange: AssumeRoleWithWebIdentity: AccessDenied"},
+		"no credentials":            {sandbox.DemoVMRoleARN, "health_check", "extensions::health_check has no credentials for AWS"},
+		"no extension":              {sandbox.DemoVMRoleARN, "keyless/2", "extensions::keyless/2: there is no such extension"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := played(t, sandbox.Demo(), sandbox.Options{})
+			p := newCollector(t, ec2Env(t, s, c.role, sandbox.DemoSearchAPIKey), published("ec2-elasticsearch.yaml"), onBoth(t, s, "credentials_provider: "+c.provider))
+			out, err := p.estimate()
+			if (err == nil) != (name == "as it is") || !strings.Contains(out, c.says) {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
 }
