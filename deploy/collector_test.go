@@ -25,20 +25,20 @@ func mounted(pod any, volume string) any {
 
 // What the objects of a tier say of each other must be so.
 func TestTheTiersOfCollectorsFit(t *testing.T) {
-	for name, kind := range map[string]string{"edge": "DaemonSet", "gateway": "StatefulSet"} {
+	for name, is := range map[string]struct{ kind, volume string }{"edge": {"DaemonSet", "queue"}, "gateway": {"StatefulSet", "queue"}, "metrics": {"StatefulSet", "state"}} {
 		all := tier(t, name)
-		pod := dig(all[kind], "spec", "template", "spec")
+		pod := dig(all[is.kind], "spec", "template", "spec")
 		var config map[string]any
 		if err := yaml.Unmarshal([]byte(dig(all["ConfigMap"], "data", "collector.yaml").(string)), &config); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		for what, c := range map[string]struct{ got, want any }{
-			"the pod's labels":         {dig(all[kind], "spec", "template", "metadata", "labels", "app"), dig(all[kind], "spec", "selector", "matchLabels", "app")},
+			"the pod's labels":         {dig(all[is.kind], "spec", "template", "metadata", "labels", "app"), dig(all[is.kind], "spec", "selector", "matchLabels", "app")},
 			"the network policy":       {dig(all["NetworkPolicy"], "spec", "podSelector", "matchLabels", "app"), name},
 			"the service account":      {dig(pod, "serviceAccountName"), dig(all["ServiceAccount"], "metadata", "name")},
 			"the configuration's map":  {dig(pod, "volumes", "config", "configMap", "name"), dig(all["ConfigMap"], "metadata", "name")},
 			"the configuration's path": {dig(pod, "containers", "collector", "args").([]any)[1], mounted(pod, "config").(string) + "/collector.yaml"},
-			"the queue's folder":       {dig(config, "extensions", "file_storage", "directory"), mounted(pod, "queue")},
+			"the queue's folder":       {dig(config, "extensions", "file_storage", "directory"), mounted(pod, is.volume)},
 		} {
 			if c.got == nil || c.got != c.want {
 				t.Errorf("%s: %s: got %v, want %v", name, what, c.got, c.want)
@@ -47,9 +47,16 @@ func TestTheTiersOfCollectorsFit(t *testing.T) {
 	}
 }
 
-// A gateway shows who it is by its service account, and keeps its name and its queue.
-func TestAGatewayKeepsItsIdentityAndItsQueue(t *testing.T) {
-	all := tier(t, "gateway")
+// A pod of a StatefulSet shows who it is by its service account, and keeps its name and what it
+// has to remember.
+func TestStatefulSetsKeepTheirIdentityAndTheirVolume(t *testing.T) {
+	for name, volume := range map[string]string{"gateway": "queue", "metrics": "state"} {
+		wantKept(t, tier(t, name), name, volume)
+	}
+}
+
+func wantKept(t *testing.T, all map[string]map[string]any, name, volume string) {
+	t.Helper()
 	set := all["StatefulSet"]
 	for what, c := range map[string]struct{ got, want any }{
 		"the webhook's label":   {dig(set, "spec", "template", "metadata", "labels", "azure.workload.identity/use"), "true"},
@@ -57,8 +64,28 @@ func TestAGatewayKeepsItsIdentityAndItsQueue(t *testing.T) {
 		"the service":           {dig(set, "spec", "serviceName"), dig(all["Service"], "metadata", "name")},
 		"the disruption budget": {dig(all["PodDisruptionBudget"], "spec", "selector", "matchLabels", "app"), dig(set, "spec", "selector", "matchLabels", "app")},
 		"its name":              {dig(set, "spec", "template", "spec", "containers", "collector", "env", "POD_NAME", "valueFrom", "fieldRef", "fieldPath"), "metadata.name"},
-		"its queue's volume":    {dig(set, "spec", "volumeClaimTemplates").([]any)[0].(map[string]any)["metadata"].(map[string]any)["name"], "queue"},
+		"its volume":            {dig(set, "spec", "volumeClaimTemplates").([]any)[0].(map[string]any)["metadata"].(map[string]any)["name"], volume},
 		"what becomes of it":    {dig(set, "spec", "persistentVolumeClaimRetentionPolicy", "whenScaled"), "Retain"},
+	} {
+		if c.got == nil || c.got != c.want {
+			t.Errorf("%s: %s: got %v, want %v", name, what, c.got, c.want)
+		}
+	}
+}
+
+// There are as many pods as there are parts, and each knows by its name which one is its.
+func TestEachPartOfTheMetricsHasAPod(t *testing.T) {
+	all := tier(t, "metrics")
+	var config map[string]any
+	if err := yaml.Unmarshal([]byte(dig(all["ConfigMap"], "data", "collector.yaml").(string)), &config); err != nil {
+		t.Fatal(err)
+	}
+	shard := dig(config, "receivers", "aws_cloudwatch_metrics", "shard")
+	for what, c := range map[string]struct{ got, want any }{
+		"the parts":     {dig(shard, "count"), dig(all["StatefulSet"], "spec", "replicas")},
+		"a pod's name":  {dig(shard, "pod_name"), "${env:POD_NAME}"},
+		"the cursor":    {dig(config, "receivers", "aws_cloudwatch_metrics", "storage"), "file_storage"},
+		"the key's way": {filepath.Dir(dig(config, "exporters", "elasticsearch", "api_key_file").(string)), mounted(dig(all["StatefulSet"], "spec", "template", "spec"), "key")},
 	} {
 		if c.got == nil || c.got != c.want {
 			t.Errorf("%s: got %v, want %v", what, c.got, c.want)

@@ -185,7 +185,7 @@ func TestMetricsReachAnAzureMonitorWorkspace(t *testing.T) {
 // Every published configuration is one that the program takes, without a network.
 func TestPublishedConfigurationsAreValid(t *testing.T) {
 	files, err := filepath.Glob(published("*.yaml"))
-	if err != nil || len(files) < 5 {
+	if err != nil || len(files) < 6 {
 		t.Fatal(files, err)
 	}
 	dir := t.TempDir()
@@ -196,6 +196,7 @@ func TestPublishedConfigurationsAreValid(t *testing.T) {
 				"HOME=" + dir, "DCE=https://a.westeurope-1.ingest.monitor.azure.com", "AMW=https://a.westeurope-1.metrics.ingest.monitor.azure.com", "DCR=" + sandbox.DemoRuleID,
 				"METRICS_DCR=" + sandbox.DemoRuleID, "STREAM=Custom-A", "LOGS=/var/log/a", "AZURE_TENANT_ID=" + sandbox.DemoTenantID, "AZURE_CLIENT_ID=" + sandbox.DemoAppClientID,
 				"COLLECTOR_CERT=" + certificate, "COLLECTOR_KEY=" + key,
+				"AUDIENCE=" + sandbox.DemoAudience, "ROLE_ARN=" + sandbox.DemoRoleARN, "AWS_REGION=eu-west-1", "ELASTICSEARCH=https://elastic.example:9200",
 			}
 			wantValid(t, file, env)
 		})

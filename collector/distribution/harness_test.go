@@ -68,6 +68,12 @@ func newSandbox(t *testing.T, o sandbox.Options) *sandbox.Sandbox {
 	t.Helper()
 	world := sandbox.Demo()
 	world.Host.RoleARN = sandbox.DemoHostARN // it is a machine in AWS as well
+	return played(t, world, o)
+}
+
+// played is a world on sockets of its own.
+func played(t *testing.T, world sandbox.World, o sandbox.Options) *sandbox.Sandbox {
+	t.Helper()
 	s, err := sandbox.New(world, o)
 	if err != nil {
 		t.Fatal(err)

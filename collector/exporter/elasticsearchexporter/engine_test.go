@@ -5,14 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/extension/extensiontest"
 
 	"github.com/keyless-id/keyless/collector/extension/filestorageextension"
+	"github.com/keyless-id/keyless/collector/internal/searchengine"
 )
 
 // A search engine that was not written here takes what the exporter writes. It is OpenSearch:
@@ -65,87 +62,13 @@ func (p *program) restart(t *testing.T) {
 	p.start(t)
 }
 
-// missing skips the test for want of a part. In the slow tier every part must be there.
-func missing(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("INTEROP_SLOW") != "" {
-		t.Fatalf("the search engine is missing: %s", why)
-	}
-	t.Skipf("the search engine is missing: %s", why)
-}
-
-// searchEngine is what scripts/parts.sh search installs.
-type searchEngine struct {
-	*program
-	address string
-}
-
-func newSearchEngine(t *testing.T) *searchEngine {
-	t.Helper()
-	jars, err := filepath.Abs(filepath.Join("..", "..", "..", ".tools", "search"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(jars, "classes", "Engine.class")); err != nil {
-		missing(t, jars+": scripts/parts.sh search")
-	}
-	java, err := exec.LookPath("java")
-	if err != nil {
-		missing(t, err.Error())
-	}
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	_ = listener.Close()
-	args := []string{"-Xmx384m", "-XX:+UseSerialGC", "-cp", filepath.Join(jars, "classes") + ":" + filepath.Join(jars, "*"), "Engine", t.TempDir(), port}
-	e := &searchEngine{&program{path: java, args: args, env: []string{"PATH=/usr/bin:/bin"}}, "http://127.0.0.1:" + port}
-	e.start(t)
-	t.Cleanup(func() {
-		e.kill()
-		if t.Failed() {
-			t.Logf("%s", e.output.Bytes()[max(0, e.output.Len()-4000):])
-		}
-	})
-	return e
-}
-
-// ask returns the answer of the engine, or nothing while there is none.
-func (e *searchEngine) ask(method, path, body string) map[string]any {
-	r, err := http.NewRequestWithContext(context.Background(), method, e.address+path, strings.NewReader(body))
-	if err != nil {
-		return nil
-	}
-	r.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return nil
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, _ := io.ReadAll(response.Body)
-	var answer map[string]any
-	_ = json.Unmarshal(text, &answer)
-	return answer
-}
-
-func (e *searchEngine) count() int {
-	e.ask(http.MethodPost, "/"+stream+"/_refresh", "")
-	n, _ := e.ask(http.MethodGet, "/"+stream+"/_count", "")["count"].(float64)
-	return int(n)
-}
-
 // documents are all of them, by their ids: how often each is there, and what it says.
-func (e *searchEngine) documents(t *testing.T) (counts map[string]int, sources map[string]string) {
+func documents(t *testing.T, e *searchengine.Engine) (counts map[string]int, sources map[string]string) {
 	t.Helper()
-	hits, _ := e.ask(http.MethodPost, "/"+stream+"/_search?size=10000", `{"sort":["_doc"]}`)["hits"].(map[string]any)
-	all, _ := hits["hits"].([]any)
 	counts, sources = map[string]int{}, map[string]string{}
-	for _, one := range all {
-		hit := one.(map[string]any)
-		id := hit["_id"].(string)
-		counts[id]++
-		sources[id] = canonical(hit["_source"])
+	for _, d := range e.Documents(t, stream) {
+		counts[d.ID]++
+		sources[d.ID] = canonical(d.Source)
 	}
 	return counts, sources
 }
@@ -201,14 +124,13 @@ func TestSender(t *testing.T) {
 }
 
 func TestARealEngineHasEachDocumentOnceWhateverIsKilled(t *testing.T) {
-	e := newSearchEngine(t)
-	within(t, 90*time.Second, "the engine", func() bool { return e.ask(http.MethodGet, "/", "")["tagline"] != nil })
+	e := searchengine.Start(t, filepath.Join("..", "..", ".."), os.Getenv("INTEROP_SLOW") != "")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	sender := &program{path: self, args: []string{"-test.run=^TestSender$", "-test.timeout=10m"}, env: append(os.Environ(), senderFolder+"="+dir, senderEngine+"="+e.address)}
+	sender := &program{path: self, args: []string{"-test.run=^TestSender$", "-test.timeout=10m"}, env: append(os.Environ(), senderFolder+"="+dir, senderEngine+"="+e.Address)}
 	sender.start(t)
 	t.Cleanup(func() {
 		sender.kill()
@@ -217,20 +139,20 @@ func TestARealEngineHasEachDocumentOnceWhateverIsKilled(t *testing.T) {
 		}
 	})
 	for _, part := range []int{1, 2, 3} {
-		within(t, time.Minute, "some documents", func() bool { return e.count() >= part*loads*perLoad/8 })
+		within(t, time.Minute, "some documents", func() bool { return e.Count(stream) >= part*loads*perLoad/8 })
 		sender.restart(t)
 	}
-	e.restart(t)
-	within(t, 90*time.Second, "the engine once more", func() bool { return e.count() > 0 })
+	e.Restart(t)
+	within(t, 90*time.Second, "the engine once more", func() bool { return e.Count(stream) > 0 })
 	sender.restart(t)
-	within(t, 2*time.Minute, fmt.Sprintf("%d documents", loads*perLoad), func() bool { return e.count() >= loads*perLoad })
+	within(t, 2*time.Minute, fmt.Sprintf("%d documents", loads*perLoad), func() bool { return e.Count(stream) >= loads*perLoad })
 	wantAsSent(t, e)
 }
 
 // wantAsSent compares what is queried with what was sent.
-func wantAsSent(t *testing.T, e *searchEngine) {
+func wantAsSent(t *testing.T, e *searchengine.Engine) {
 	t.Helper()
-	counts, sources := e.documents(t)
+	counts, sources := documents(t, e)
 	if len(counts) != loads*perLoad {
 		t.Errorf("%d documents, want %d", len(counts), loads*perLoad)
 	}
