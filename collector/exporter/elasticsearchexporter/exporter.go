@@ -115,7 +115,7 @@ func (e *bulkExporter) step(ctx context.Context, r *request) error {
 		n = min(n, r.most)
 	}
 	sent := r.docs[:n:n]
-	items, err := e.send(ctx, sent)
+	items, err := e.client.send(ctx, sent)
 	switch {
 	case err != nil && statusOf(err) == http.StatusRequestEntityTooLarge:
 		return e.shrink(ctx, r, sent, err)
@@ -126,18 +126,6 @@ func (e *bulkExporter) step(ctx context.Context, r *request) error {
 	left, err := e.settle(ctx, sent, items)
 	r.docs = append(left, r.docs[n:]...)
 	return err
-}
-
-func (e *bulkExporter) send(ctx context.Context, docs []document) ([]item, error) {
-	body, err := appendBulk(nil, docs)
-	if err != nil {
-		return nil, err
-	}
-	text, err := e.client.do(ctx, http.MethodPost, "/_bulk?filter_path=errors,items.*.error,items.*.status", "application/x-ndjson", body)
-	if err != nil {
-		return nil, err
-	}
-	return parseBulk(text, len(docs))
 }
 
 // learnable is how many times smaller than configured requests become for ever after a 413:
