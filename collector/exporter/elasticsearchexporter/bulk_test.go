@@ -111,7 +111,7 @@ func TestAnErrorMayBeAText(t *testing.T) {
 
 // recorded keeps what is sent, and answers that everything is written.
 type recorded struct {
-	urls   []string
+	urls   []*url.URL
 	bodies [][]byte
 }
 
@@ -120,7 +120,7 @@ func (r *recorded) RoundTrip(to *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.urls, r.bodies = append(r.urls, to.URL.String()), append(r.bodies, body)
+	r.urls, r.bodies = append(r.urls, to.URL), append(r.bodies, body)
 	items := strings.Repeat(`{"create":{"status":201}},`, bytes.Count(body, []byte("\n"))/2)
 	return saying(`{"items":[` + strings.TrimSuffix(items, ",") + `]}`)(to)
 }
@@ -169,17 +169,17 @@ func wantLines(t *testing.T, body []byte, docs []document) {
 }
 
 func TestTheAddressMayHaveAPathAndLittleIsAskedBack(t *testing.T) {
-	far := &recorded{}
-	c, docs := asked(far, 1)
-	if _, err := c.send(t.Context(), docs); err != nil {
-		t.Fatal(err)
-	}
-	at, err := url.Parse(far.urls[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	if at.Path != "/prefix/_bulk" || at.Host != "127.0.0.1:1" || at.Query().Get("filter_path") != "errors,items.*.error,items.*.status" {
-		t.Errorf("%s", at)
+	for address, want := range map[string]string{"http://a:1": "/_bulk", "http://a:1/": "/_bulk", "http://a:1/b/c": "/b/c/_bulk", "http://a:1/b%2F/": "/b%2F/_bulk"} {
+		far := &recorded{}
+		c, docs := asked(far, 1)
+		c.config.ClientConfig.Endpoint = address
+		if _, err := c.send(t.Context(), docs); err != nil {
+			t.Fatal(err)
+		}
+		const filter = "?filter_path=errors%2Citems.%2A.error%2Citems.%2A.status"
+		if got := far.urls[0]; got.Host != "a:1" || got.RequestURI() != want+filter {
+			t.Errorf("%s: got %s", address, got)
+		}
 	}
 }
 

@@ -34,14 +34,10 @@ var _ esapi.Transport = (*client)(nil)
 
 // Perform implements [esapi.Transport]: a request that has a path only gets the address and
 // the credentials. An answer that is no success is a [*keyless.Error].
-func (c *client) Perform(r *http.Request) (*http.Response, error) {
-	at, err := url.Parse(c.config.ClientConfig.Endpoint)
-	if err != nil {
+func (c *client) Perform(r *http.Request) (_ *http.Response, err error) {
+	if r.URL, err = url.Parse(strings.TrimSuffix(c.config.ClientConfig.Endpoint, "/") + r.URL.RequestURI()); err != nil {
 		return nil, err
 	}
-	at = at.JoinPath(r.URL.EscapedPath())
-	at.RawQuery = r.URL.RawQuery
-	r.URL = at
 	r.Header.Set("User-Agent", c.agent)
 	if err := errors.Join(c.authorize(r), detach(r)); err != nil {
 		return nil, err
