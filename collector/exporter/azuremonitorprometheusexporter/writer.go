@@ -27,6 +27,7 @@ import (
 
 	"github.com/keyless-id/keyless/collector/exporter/azuremonitorprometheusexporter/internal/metadata"
 	"github.com/keyless-id/keyless/collector/internal/deadletter"
+	"github.com/keyless-id/keyless/collector/internal/holding"
 )
 
 // maxRefused is how many requests of a batch may be spent on finding the samples that a
@@ -46,7 +47,7 @@ type writer struct {
 	address   string
 	letters   deadLetters
 	quiet     quiet
-	holding   holding
+	holding   holding.Reason
 	client    *http.Client
 
 	limit atomic.Int64 // of a request, in bytes before compression; learned from 413s
@@ -254,9 +255,9 @@ func (w *writer) post(ctx context.Context, request *prompb.WriteRequest, samples
 func (w *writer) held(topic string, v verdict) verdict {
 	switch v.kind {
 	case taken:
-		w.holding.over(w.hold)
+		w.holding.Over(w.hold)
 	case retried:
-		w.holding.goesOn(topic, time.Now(), w.hold)
+		w.holding.GoesOn(topic, time.Now(), w.hold)
 	}
 	if v.hint != "" {
 		w.quiet.say(topic, func(int) {

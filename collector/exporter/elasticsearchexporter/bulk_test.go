@@ -17,10 +17,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/exporter/exportertest"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
 
 	"github.com/keyless-id/keyless/collector/exporter/elasticsearchexporter/internal/metadata"
+	"github.com/keyless-id/keyless/collector/exporter/elasticsearchexporter/internal/metadatatest"
 	"github.com/keyless-id/keyless/sandbox"
 )
 
@@ -97,6 +102,44 @@ func TestTheWholeRequestIsSentAgainAfterSuchAnAnswer(t *testing.T) {
 		r := &request{docs: docs}
 		if err := e.push(t.Context(), r); err == nil || len(r.docs) != 2 {
 			t.Errorf("%d of 2 items: %v, %d documents are left", items, err, len(r.docs))
+		}
+	}
+}
+
+func TestWhatIsHeldBackIsToldUntilItIsOver(t *testing.T) {
+	for _, row := range []struct {
+		far  http.RoundTripper
+		code string
+	}{
+		{saying(`{"items":[{"create":{"status":201}},{"create":{"status":403}}]}`), "403"},
+		{saying(`{"items":[{"create":{"status":429}},{"create":{"status":201}}]}`), "429"},
+		{roundTrip(func(*http.Request) (*http.Response, error) { return nil, errors.New("refused") }), "send"},
+	} {
+		telemetry := componenttest.NewTelemetry()
+		set := metadatatest.NewSettings(telemetry)
+		c, docs := asked(row.far, 2)
+		e, err := newBulkExporter(c.config, set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.client.http = c.http
+		held := func(seconds float64) {
+			t.Helper()
+			where := attribute.NewSet(attribute.String("exporter", set.ID.String()), attribute.String("code", row.code))
+			metadatatest.AssertEqualExporterElasticsearchHeld(t, telemetry, []metricdata.DataPoint[float64]{{Value: seconds, Attributes: where}}, metricdatatest.IgnoreTimestamp())
+		}
+		r := &request{docs: docs}
+		if err := e.push(t.Context(), r); err == nil {
+			t.Fatal("it was taken")
+		}
+		held(1)
+		e.client.http = &http.Client{Transport: &recorded{}}
+		if err := e.push(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		held(0)
+		if err := telemetry.Shutdown(t.Context()); err != nil {
+			t.Error(err)
 		}
 	}
 }
