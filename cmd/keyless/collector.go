@@ -18,6 +18,7 @@ import (
 type collected struct {
 	Up        float64  `json:"up_seconds"`
 	Exporters []sender `json:"exporters"`
+	Receivers []reader `json:"receivers,omitempty"` // only those that pay for what they read
 }
 
 // sender is one of its exporters.
@@ -26,6 +27,8 @@ type sender struct {
 	Sent     float64 `json:"sent"`                     // records, data points and spans
 	Failed   float64 `json:"failed,omitempty"`         // of these
 	Rejected float64 `json:"rejected,omitempty"`       // when the queue was full
+	Retried  float64 `json:"retried,omitempty"`        // documents, each time
+	Dead     float64 `json:"dead_lettered,omitempty"`  // documents that will never be taken
 	Queue    float64 `json:"queue"`                    // in what the queue counts: requests, items or bytes
 	Capacity float64 `json:"queue_capacity,omitempty"` // zero: it has no queue
 	Holding  []held  `json:"holding,omitempty"`
@@ -36,6 +39,16 @@ type held struct {
 	Code  string  `json:"code"`
 	Where string  `json:"where,omitempty"`
 	For   float64 `json:"seconds"`
+}
+
+// reader is a receiver of the metrics of CloudWatch.
+type reader struct {
+	Receiver  string   `json:"receiver"`
+	Points    float64  `json:"points"`
+	Queries   float64  `json:"queries"`               // which are what AWS bills
+	Throttled float64  `json:"throttled,omitempty"`   // requests
+	Failed    float64  `json:"failed,omitempty"`      // parts of polls, to be read again
+	Left      *float64 `json:"budget_left,omitempty"` // queries; nil: there is no budget
 }
 
 // collectorStatus asks a Collector at host:port for its metrics.
@@ -76,29 +89,54 @@ func askCollector(ctx context.Context, address string) (*collected, error) {
 	return collect(samples), nil
 }
 
-// collect sorts what a Collector tells of itself by its exporters ("Internal telemetry",
-// OpenTelemetry documentation). Some versions end the names of counters in _total.
+// collect sorts what a Collector tells of itself by its exporters and receivers ("Internal
+// telemetry", OpenTelemetry documentation). Some versions end the names of counters in _total.
 func collect(samples []exposition.Sample) *collected {
 	c := &collected{}
-	exporters := map[string]*sender{}
+	exporters, receivers := map[string]*sender{}, map[string]*reader{}
 	for _, sample := range samples {
 		name := strings.TrimSuffix(strings.TrimPrefix(sample.Name, "otelcol_"), "_total")
-		if strings.HasPrefix(name, "process_uptime") {
+		of := sample.Labels["exporter"]
+		if rest, found := strings.CutPrefix(name, "exporter_"); found && of != "" {
+			entry(exporters, of).add(rest, sample)
+		} else if rest, found := strings.CutPrefix(name, "receiver_aws_cloudwatch_metrics_"); found {
+			entry(receivers, cmp.Or(sample.Labels["receiver"], "aws_cloudwatch_metrics")).add(rest, sample.Value)
+		} else if strings.HasPrefix(name, "process_uptime") {
 			c.Up = sample.Value
 		}
-		of := sample.Labels["exporter"]
-		if of == "" || !strings.HasPrefix(name, "exporter_") {
-			continue
-		}
-		if exporters[of] == nil {
-			exporters[of] = &sender{Exporter: of}
-		}
-		exporters[of].add(strings.TrimPrefix(name, "exporter_"), sample)
 	}
 	for _, name := range slices.Sorted(maps.Keys(exporters)) {
+		exporters[name].Exporter = name
 		c.Exporters = append(c.Exporters, *exporters[name])
 	}
+	for _, name := range slices.Sorted(maps.Keys(receivers)) {
+		receivers[name].Receiver = name
+		c.Receivers = append(c.Receivers, *receivers[name])
+	}
 	return c
+}
+
+// entry is what a map has under a name, made if it is not there.
+func entry[T any](all map[string]*T, name string) *T {
+	if all[name] == nil {
+		all[name] = new(T)
+	}
+	return all[name]
+}
+
+func (r *reader) add(name string, value float64) {
+	switch name {
+	case "points":
+		r.Points += value
+	case "queries":
+		r.Queries += value
+	case "throttled":
+		r.Throttled += value
+	case "failed":
+		r.Failed += value
+	case "budget_left":
+		r.Left = &value
+	}
 }
 
 func (s *sender) add(name string, sample exposition.Sample) {
@@ -109,6 +147,10 @@ func (s *sender) add(name string, sample exposition.Sample) {
 		s.Capacity += sample.Value
 	case strings.HasSuffix(name, "_held") && sample.Value > 0:
 		s.Holding = append(s.Holding, held{sample.Labels["code"], cmp.Or(sample.Labels["stream"], sample.Labels["host"]), sample.Value})
+	case name == "elasticsearch_documents" && sample.Labels["outcome"] == "retried":
+		s.Retried += sample.Value
+	case name == "elasticsearch_documents" && sample.Labels["outcome"] == "dead_lettered":
+		s.Dead += sample.Value
 	case strings.HasPrefix(name, "sent_"):
 		s.Sent += sample.Value
 	case strings.HasPrefix(name, "send_failed_"):
@@ -128,7 +170,25 @@ func (p *program) printCollector(c *collected) error {
 			page.line("      %s %s", page.paint(red, "held "+time.Duration(h.For*float64(time.Second)).Round(time.Second).String()+":"), strings.TrimSpace(h.Where+" "+h.Code))
 		}
 	}
+	for _, r := range c.Receivers {
+		page.line("  %s %s %s", page.mark(r.Left == nil || *r.Left > 0), page.paint(bold, r.Receiver), r.reading())
+	}
 	return page.out.Flush()
+}
+
+// reading is what a receiver has read since the start, and may read yet.
+func (r *reader) reading() string {
+	text := fmt.Sprintf("%.0f points of %.0f queries", r.Points, r.Queries)
+	if r.Throttled > 0 {
+		text += fmt.Sprintf(", %.0f requests throttled", r.Throttled)
+	}
+	if r.Failed > 0 {
+		text += fmt.Sprintf(", %.0f parts failed", r.Failed)
+	}
+	if r.Left != nil {
+		text += fmt.Sprintf(", %.0f queries left in the budget", *r.Left)
+	}
+	return text
 }
 
 // throughput is what an exporter did on an average second since the start, and has before it.
@@ -142,6 +202,12 @@ func (s *sender) throughput(up float64) string {
 	}
 	if s.Rejected > 0 {
 		text += fmt.Sprintf(", %.0f rejected by the full queue", s.Rejected)
+	}
+	if s.Retried > 0 {
+		text += fmt.Sprintf(", %.0f sent again", s.Retried)
+	}
+	if s.Dead > 0 {
+		text += fmt.Sprintf(", %.0f dead letters", s.Dead)
 	}
 	if s.Capacity > 0 {
 		text += fmt.Sprintf(", queue %.0f of %.0f (%.0f%%)", s.Queue, s.Capacity, 100*s.Queue/s.Capacity)

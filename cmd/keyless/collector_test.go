@@ -52,6 +52,45 @@ func TestWhatACollectorHoldsBackIsSaid(t *testing.T) {
 	}
 }
 
+const metering = `otelcol_exporter_sent_metric_points{exporter="elasticsearch"} 900
+otelcol_exporter_elasticsearch_documents_total{exporter="elasticsearch",outcome="created"} 300
+otelcol_exporter_elasticsearch_documents_total{exporter="elasticsearch",outcome="retried"} 12
+otelcol_exporter_elasticsearch_documents_total{exporter="elasticsearch",outcome="dead_lettered"} 2
+otelcol_exporter_elasticsearch_held{exporter="elasticsearch",code="429"} HELD
+otelcol_receiver_aws_cloudwatch_metrics_points_total 900
+otelcol_receiver_aws_cloudwatch_metrics_queries_total 1000
+otelcol_receiver_aws_cloudwatch_metrics_throttled_total{operation="GetMetricData",account="111122223333",region="eu-west-1"} 3
+otelcol_receiver_aws_cloudwatch_metrics_throttled_total{operation="GetMetricData",account="111122223333",region="us-east-1"} 4
+otelcol_receiver_aws_cloudwatch_metrics_failed_total{account="111122223333",region="us-east-1"} 1
+otelcol_receiver_aws_cloudwatch_metrics_budget_left LEFT
+`
+
+func TestTheWayFromCloudWatchToElasticsearchIsTold(t *testing.T) {
+	code, stdout, _ := ask(t, strings.NewReplacer("HELD", "0", "LEFT", "400").Replace(metering))
+	want := "  ✓ elasticsearch 900 sent, 12 sent again, 2 dead letters\n" +
+		"  ✓ aws_cloudwatch_metrics 900 points of 1000 queries, 7 requests throttled, 1 parts failed, 400 queries left in the budget\n"
+	if code != exitOK || !strings.HasSuffix(stdout, want) {
+		t.Errorf("%d\n%s\nwant\n%s", code, stdout, want)
+	}
+	code, stdout, _ = ask(t, strings.NewReplacer("HELD", "60", "LEFT", "0").Replace(metering))
+	if code != exitFailed || !strings.Contains(stdout, "held 1m0s: 429\n") || !strings.Contains(stdout, "✗ aws_cloudwatch_metrics") {
+		t.Errorf("%d\n%s", code, stdout)
+	}
+	_, stdout, _ = ask(t, strings.NewReplacer("HELD", "0", "LEFT", "0").Replace(metering), "--json")
+	for _, want := range []string{`"retried": 12`, `"dead_lettered": 2`, `"throttled": 7`, `"budget_left": 0`} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("%s is not in %s", want, stdout)
+		}
+	}
+}
+
+func TestWithoutABudgetNothingIsLeftOfIt(t *testing.T) {
+	_, stdout, _ := ask(t, "otelcol_receiver_aws_cloudwatch_metrics_points 5\n")
+	if strings.Contains(stdout, "budget") || !strings.Contains(stdout, "✓ aws_cloudwatch_metrics 5 points") {
+		t.Errorf("%s", stdout)
+	}
+}
+
 func TestACollectorThatCannotBeAskedIsNoGoodOne(t *testing.T) {
 	code, stdout, stderr := ask(t, "<html>")
 	if code != exitFailed || stdout != "" || !strings.Contains(stderr, "line 1 is no sample of a metric") {

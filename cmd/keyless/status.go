@@ -27,7 +27,8 @@ func newStatus(p *program) *cobra.Command {
 			"is remembered. With --socket the daemon is asked what it keeps; then the exit code is 1 too\n" +
 			"if it has nothing to hand out yet, so that the command can be a probe.\n\n" +
 			"With --collector a keyless-collector is asked: what each exporter has sent, how full its\n" +
-			"queue is, and what it holds back and why; the exit code is 1 if it holds anything back.",
+			"queue is, and what it holds back and why, and what a receiver that pays for what it reads has\n" +
+			"read; the exit code is 1 if anything is held back.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if collector != "" {

@@ -222,8 +222,8 @@ func TestAnEstimateIsMadeWithTheIdentityOfTheReceiver(t *testing.T) {
 	for name, c := range map[string]struct{ role, provider, says string }{
 		"as it is":                  {sandbox.DemoVMRoleARN, "keyless", "metrics requested per poll"},
 		"a role that trusts others": {sandbox.DemoOtherARN, "keyless", "exchange: AssumeRoleWithWebIdentity: AccessDenied"},
-		"no credentials":            {sandbox.DemoVMRoleARN, "health_check", "extensions::health_check has no credentials for AWS"},
-		"no extension":              {sandbox.DemoVMRoleARN, "keyless/2", "extensions::keyless/2: there is no such extension"},
+		"no credentials":            {sandbox.DemoVMRoleARN, "health_check", `the extension "health_check" has no credentials for AWS`},
+		"no extension":              {sandbox.DemoVMRoleARN, "keyless/2", `there is no extension "keyless/2"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

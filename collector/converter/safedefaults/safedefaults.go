@@ -41,8 +41,11 @@ func (c *converter) Convert(_ context.Context, conf *confmap.Conf) error {
 		}
 	}
 	for id, config := range components(whole, "receivers") {
+		if readsFiles(kind(id)) {
+			waiting(config)
+		}
 		if remembers(kind(id)) {
-			used = reading(config) || used
+			used = keeping(config) || used
 		}
 	}
 	if used {
@@ -75,11 +78,13 @@ func kind(id string) string {
 
 // queued are the exporters of this distribution that have a queue.
 func queued(kind string) bool {
-	return slices.Contains([]string{"azure_logs_ingestion", "azure_monitor_prometheus", "kafka", "otlp", "otlp_grpc", "otlphttp", "otlp_http"}, kind)
+	return slices.Contains([]string{"azure_logs_ingestion", "azure_monitor_prometheus", "elasticsearch", "kafka", "otlp", "otlp_grpc", "otlphttp", "otlp_http"}, kind)
 }
 
 // remembers are the receivers that keep a position in what they read.
-func remembers(kind string) bool { return slices.Contains([]string{"file_log", "filelog"}, kind) }
+func remembers(kind string) bool { return readsFiles(kind) || kind == "aws_cloudwatch_metrics" }
+
+func readsFiles(kind string) bool { return slices.Contains([]string{"file_log", "filelog"}, kind) }
 
 // sending makes an exporter keep what it is to send. It reports whether the storage is used
 // for that.
@@ -98,11 +103,16 @@ func sending(config map[string]any) bool {
 	return queue["storage"] == Storage
 }
 
-// reading makes a receiver go on where it stopped, and wait for who cannot take more.
-func reading(config map[string]any) bool {
+// waiting makes a receiver wait for who cannot take more.
+func waiting(config map[string]any) {
 	retry := at(config, "retry_on_failure")
 	put(retry, "enabled", true)
 	put(retry, "max_elapsed_time", "0s")
+}
+
+// keeping makes a receiver go on where it stopped. It reports whether the storage is used for
+// that.
+func keeping(config map[string]any) bool {
 	put(config, "storage", Storage)
 	return config["storage"] == Storage
 }

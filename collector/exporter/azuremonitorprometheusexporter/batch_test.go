@@ -1,6 +1,7 @@
 package azuremonitorprometheusexporter
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -9,6 +10,8 @@ import (
 	"github.com/prometheus/prometheus/prompb"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
+
+	"github.com/keyless-id/keyless/collector/internal/deadletter"
 )
 
 // series has a number of samples, a second apart.
@@ -133,25 +136,25 @@ func TestASampleAloneCannotBeCut(t *testing.T) {
 	}
 }
 
-func TestAFullDeadLetterFileIsLeftAlone(t *testing.T) {
+func TestAFullDeadLetterFileMovesOn(t *testing.T) {
 	path := t.TempDir() + "/dead.jsonl"
+	d := deadLetters{deadletter.File{Config: deadletter.Config{Path: path, MaxBytes: 200, MaxFiles: 1}}}
+	for _, samples := range []int{1, 10} {
+		if err := d.write(reasonTooOld, "m", []prompb.TimeSeries{series("s", samples)}); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := d.file.Close(); err != nil {
+		t.Error(err)
+	}
+	if now, before := len(letters(t, path)), len(letters(t, path+".1")); now != 1 || before != 1 {
+		t.Errorf("%d lines, and %d in the older file", now, before)
+	}
+}
+
+func TestWithoutAPathThereIsNoDeadLetterFile(t *testing.T) {
 	var d deadLetters
-	if err := d.open(DeadLetter{Path: path, MaxBytes: 200}); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.write(reasonTooOld, "m", []prompb.TimeSeries{series("s", 1)}); err != nil {
-		t.Error(err)
-	}
-	if err := d.write(reasonTooOld, "m", []prompb.TimeSeries{series("s", 10)}); err != errFull { //nolint:errorlint // it is not wrapped
-		t.Error(err)
-	}
-	if err := d.close(); err != nil {
-		t.Error(err)
-	}
-	if n := len(letters(t, path)); n != 1 {
-		t.Errorf("%d lines", n)
-	}
-	if err := (&deadLetters{}).write(reasonTooOld, "m", nil); err != nil {
+	if err := errors.Join(d.open(), d.write(reasonTooOld, "m", []prompb.TimeSeries{series("s", 1)}), d.file.Close()); err != nil {
 		t.Error(err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/keyless-id/keyless/authproxy"
+	"github.com/keyless-id/keyless/collector/internal/deadletter"
 	"github.com/keyless-id/keyless/transport"
 )
 
@@ -45,19 +46,12 @@ type Config struct {
 	// MaxBatchSizeBytes is how large a request may be, before it is compressed.
 	MaxBatchSizeBytes int `mapstructure:"max_batch_size_bytes"`
 
-	DeadLetter DeadLetter `mapstructure:"dead_letter"`
+	DeadLetter deadletter.Config `mapstructure:"dead_letter"`
 }
 
 // TargetInfo is the metric that has the attributes of the resource.
 type TargetInfo struct {
 	Enabled bool `mapstructure:"enabled"`
-}
-
-// DeadLetter is a file for the samples that the receiver will never take.
-type DeadLetter struct {
-	Path string `mapstructure:"path"` // empty: there is none
-	// MaxBytes is how large it may become; samples beyond that are only counted.
-	MaxBytes int64 `mapstructure:"max_bytes"`
 }
 
 var (
@@ -71,7 +65,6 @@ const (
 	// Amazon's 1 MB. It is held before compression, and so whichever size a receiver means.
 	defaultMaxBatch = 1_000_000
 	minMaxBatch     = 1 << 10
-	maxDeadLetter   = 100 << 20
 
 	// apiVersion is that of the remote write of Azure Monitor.
 	apiVersion = "2023-04-24"
@@ -88,7 +81,7 @@ func createDefaultConfig() component.Config {
 		AddMetricSuffixes: true,
 		TargetInfo:        TargetInfo{Enabled: true},
 		MaxBatchSizeBytes: defaultMaxBatch,
-		DeadLetter:        DeadLetter{MaxBytes: maxDeadLetter},
+		DeadLetter:        deadletter.Config{MaxBytes: 100 << 20, MaxFiles: 3},
 	}
 }
 
@@ -151,12 +144,10 @@ func (c *Config) Validate() error {
 	switch {
 	case c.MaxBatchSizeBytes < minMaxBatch:
 		return fmt.Errorf("max_batch_size_bytes: %d is less than %d", c.MaxBatchSizeBytes, minMaxBatch)
-	case c.DeadLetter.MaxBytes <= 0:
-		return errors.New("dead_letter: max_bytes must be positive")
 	case c.ClientConfig.Compression != "" && c.ClientConfig.Compression != "none" && c.ClientConfig.Compression != "snappy":
 		return errors.New("compression: remote write is compressed with snappy, and with nothing else")
 	}
-	return errors.Join(c.batching(), c.ResourceToTelemetry.Validate())
+	return errors.Join(c.batching(), c.DeadLetter.Validate(), c.ResourceToTelemetry.Validate())
 }
 
 func (c *Config) batching() error {

@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/keyless-id/keyless/collector/exporter/azuremonitorprometheusexporter/internal/metadata"
+	"github.com/keyless-id/keyless/collector/internal/deadletter"
 )
 
 func load(t *testing.T, name string) (*Config, error) {
@@ -54,7 +55,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 	queue := cfg.Queue.Get()
 	batch := queue.Batch.Get()
 	if cfg.ClientConfig.Timeout != 10*time.Second || cfg.Namespace != "edge" || cfg.ExternalLabels["cluster"] != "one" || len(cfg.ResourceToTelemetry.Included) != 1 || cfg.AddMetricSuffixes || !cfg.SendMetadata ||
-		cfg.TargetInfo.Enabled || !cfg.DisableScopeInfo || cfg.MaxBatchSizeBytes != 500_000 || cfg.DeadLetter != (DeadLetter{"/var/lib/otelcol/dead.jsonl", 1_000_000}) ||
+		cfg.TargetInfo.Enabled || !cfg.DisableScopeInfo || cfg.MaxBatchSizeBytes != 500_000 || cfg.DeadLetter != (deadletter.Config{Path: "/var/lib/otelcol/dead.jsonl", MaxBytes: 1_000_000, MaxFiles: 1}) ||
 		cfg.BackOff.InitialInterval != 2*time.Second || cfg.BackOff.MaxElapsedTime != 24*time.Hour || cfg.ClientConfig.Auth.Get().AuthenticatorID.String() != "keyless/aws" {
 		t.Errorf("%+v", cfg)
 	}

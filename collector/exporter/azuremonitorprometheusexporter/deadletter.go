@@ -2,49 +2,23 @@ package azuremonitorprometheusexporter
 
 import (
 	"encoding/json"
-	"errors"
-	"os"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/prometheus/prometheus/prompb"
+
+	"github.com/keyless-id/keyless/collector/internal/deadletter"
 )
 
-// deadLetters is a file of JSON lines with what was dropped. The zero value has no file.
-type deadLetters struct {
-	mu   sync.Mutex
-	file *os.File
-	room int64 // how many bytes it may still grow by
-}
+// deadLetters is a file of JSON lines with what was dropped; without a path there is none.
+type deadLetters struct{ file deadletter.File }
 
-var errFull = errors.New("the dead-letter file is full")
-
-func (d *deadLetters) open(cfg DeadLetter) error {
-	if cfg.Path == "" {
+// open finds out at the start what would otherwise be noticed when samples are lost.
+func (d *deadLetters) open() error {
+	if d.file.Config.Path == "" {
 		return nil
 	}
-	file, err := os.OpenFile(cfg.Path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	info, err := file.Stat()
-	if err != nil {
-		return errors.Join(err, file.Close())
-	}
-	d.file, d.room = file, cfg.MaxBytes-info.Size()
-	return nil
-}
-
-func (d *deadLetters) close() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.file == nil {
-		return nil
-	}
-	file := d.file
-	d.file = nil
-	return file.Close()
+	return d.file.Open()
 }
 
 // letter is a line of the file: samples are pairs of a time in milliseconds since 1970 and a
@@ -58,9 +32,9 @@ type letter struct {
 	Histograms int               `json:"histograms,omitempty"`
 }
 
-// write appends what was dropped, in one write to the file.
+// write appends what was dropped, all of it at once.
 func (d *deadLetters) write(reason, message string, dropped []prompb.TimeSeries) error {
-	if d.file == nil {
+	if d.file.Config.Path == "" || len(dropped) == 0 {
 		return nil
 	}
 	var lines []byte
@@ -71,14 +45,7 @@ func (d *deadLetters) write(reason, message string, dropped []prompb.TimeSeries)
 		}
 		lines = append(append(lines, line...), '\n')
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.file == nil || int64(len(lines)) > d.room {
-		return errFull
-	}
-	d.room -= int64(len(lines))
-	_, err := d.file.Write(lines)
-	return err
+	return d.file.Append(lines)
 }
 
 func letterOf(reason, message string, s *prompb.TimeSeries) letter {

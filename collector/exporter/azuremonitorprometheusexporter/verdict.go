@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
-	keyless "github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless"
+	"github.com/keyless-id/keyless/collector/internal/reply"
 )
 
 // kind is what becomes of a request.
@@ -43,7 +42,7 @@ type verdict struct {
 
 const (
 	maxAnswer  = 4 << 10 // bytes that are read of it
-	maxMessage = 300     // characters that are told of it
+	maxMessage = 300     // bytes that are told of it
 	// longest is how long a receiver is left alone at most, whatever it asks for.
 	longest = 10 * time.Minute
 )
@@ -63,7 +62,7 @@ func judge(answer *http.Response, now time.Time) verdict {
 	case http.StatusRequestEntityTooLarge:
 		return verdict{kind: tooLarge, reason: reasonTooLarge, err: err}
 	default:
-		return verdict{kind: retried, err: throttled(err, retryAfter(answer.Header, now)), hint: hintFor(status)}
+		return verdict{kind: retried, err: throttled(err, min(reply.RetryAfter(answer.Header, now), longest)), hint: hintFor(status)}
 	}
 }
 
@@ -130,32 +129,5 @@ func messageOf(body io.Reader) string {
 			text = known.Message
 		}
 	}
-	return oneLine(text)
-}
-
-func oneLine(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, strings.TrimSpace(text))
-	if runes := []rune(text); len(runes) > maxMessage {
-		return string(runes[:maxMessage]) + "…"
-	}
-	return text
-}
-
-// retryAfter reads Retry-After, in seconds or as a date (RFC 9110, section 10.2.3); zero: the
-// receiver does not say.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	value := h.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
-		return min(time.Duration(seconds)*time.Second, longest)
-	}
-	at, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	return min(max(at.Sub(now), 0), longest)
+	return reply.Printable(strings.TrimSpace(text), maxMessage)
 }

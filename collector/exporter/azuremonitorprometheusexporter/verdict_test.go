@@ -50,14 +50,11 @@ func TestWhatBecomesOfARequest(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsSecondsOrADate(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for value, want := range map[string]time.Duration{
-		"": 0, "0": 0, "7": 7 * time.Second, "86400": longest, "99999999999999999999": 0, "-1": 0, "soon": 0, "1.5": 0,
-		now.Add(90 * time.Second).Format(http.TimeFormat): 90 * time.Second, now.Add(-time.Hour).Format(http.TimeFormat): 0, now.Add(time.Hour).Format(http.TimeFormat): longest,
-	} {
-		if got := retryAfter(http.Header{"Retry-After": {value}}, now); got != want {
-			t.Errorf("%q: %s, want %s", value, got, want)
+func TestAReceiverIsNotLeftAloneForLong(t *testing.T) {
+	for after, want := range map[string]string{"7": "7s", "86400": "10m0s"} {
+		v := judge(answerOf(http.StatusTooManyRequests, "", after), time.Now()) //nolint:bodyclose // it is a string
+		if v.err == nil || !strings.Contains(v.err.Error(), want) {
+			t.Errorf("%s: %v, want %s", after, v.err, want)
 		}
 	}
 }

@@ -26,6 +26,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/keyless-id/keyless/collector/exporter/azuremonitorprometheusexporter/internal/metadata"
+	"github.com/keyless-id/keyless/collector/internal/deadletter"
+	"github.com/keyless-id/keyless/collector/internal/holding"
 )
 
 // maxRefused is how many requests of a batch may be spent on finding the samples that a
@@ -45,7 +47,7 @@ type writer struct {
 	address   string
 	letters   deadLetters
 	quiet     quiet
-	holding   holding
+	holding   holding.Reason
 	client    *http.Client
 
 	limit atomic.Int64 // of a request, in bytes before compression; learned from 413s
@@ -62,7 +64,7 @@ func newWriter(cfg *Config, set exporter.Settings) (*writer, error) {
 	}
 	w := &writer{
 		cfg: cfg, telemetry: set.TelemetrySettings, logger: set.Logger, metrics: metrics, address: address.String(),
-		agent: set.BuildInfo.Command + "/" + set.BuildInfo.Version, name: set.ID.String(),
+		agent: set.BuildInfo.Command + "/" + set.BuildInfo.Version, name: set.ID.String(), letters: deadLetters{deadletter.File{Config: cfg.DeadLetter}},
 		settings: prometheusremotewrite.Settings{
 			Namespace: cfg.Namespace, ExternalLabels: cfg.ExternalLabels, DisableTargetInfo: !cfg.TargetInfo.Enabled,
 			DisableScopeInfo: cfg.DisableScopeInfo, AddMetricSuffixes: cfg.AddMetricSuffixes, SendMetadata: cfg.SendMetadata,
@@ -78,7 +80,7 @@ func (w *writer) start(ctx context.Context, host component.Host) (err error) {
 	}
 	// A redirect would make another request of this one, which a sign-in page answers with 200.
 	w.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return w.letters.open(w.cfg.DeadLetter)
+	return w.letters.open()
 }
 
 func (w *writer) shutdown(context.Context) error {
@@ -86,7 +88,7 @@ func (w *writer) shutdown(context.Context) error {
 		w.client.CloseIdleConnections()
 	}
 	w.metrics.Shutdown()
-	return w.letters.close()
+	return w.letters.file.Close()
 }
 
 // translate makes series of metrics. Those that Prometheus has no form for are counted, and
@@ -253,9 +255,9 @@ func (w *writer) post(ctx context.Context, request *prompb.WriteRequest, samples
 func (w *writer) held(topic string, v verdict) verdict {
 	switch v.kind {
 	case taken:
-		w.holding.over(w.hold)
+		w.holding.Over(w.hold)
 	case retried:
-		w.holding.goesOn(topic, time.Now(), w.hold)
+		w.holding.GoesOn(topic, time.Now(), w.hold)
 	}
 	if v.hint != "" {
 		w.quiet.say(topic, func(int) {

@@ -2,28 +2,87 @@ package elasticsearchexporter
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"math"
 	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/elastic/go-elasticsearch/v9/esutil"
 )
 
-// appendBulk writes the body of POST /_bulk ("Bulk API"). The action is create: data streams
-// take no other, and what is there already stays as it is.
-func appendBulk(out []byte, docs []document) ([]byte, error) {
-	type target struct {
-		Index string `json:"_index"`
-		ID    string `json:"_id,omitempty"`
-	}
-	for i := range docs {
-		action, err := json.Marshal(map[string]target{"create": {docs[i].Stream, docs[i].ID}})
-		if err != nil {
-			return nil, err
-		}
-		out = append(append(out, action...), '\n')
-		out = append(append(out, docs[i].Source...), '\n')
-	}
-	return out, nil
+// exchange is one request of the Bulk API and what is said to it. It has an indexer of its
+// own: Elastic's is made to gather, to send when it likes and with several workers. This one
+// has one worker, which sends once, when the indexer is closed; the queue before it has done
+// the rest. A buffer that is used once cannot be read by one request and written by the next.
+type exchange struct {
+	docs  []document
+	items []item // what is said of each document
+	err   error  // of the whole request
 }
+
+// send writes documents with one request, and returns what is said of each, in their order.
+func (c *client) send(ctx context.Context, docs []document) ([]item, error) {
+	x := &exchange{docs: docs, items: make([]item, len(docs))}
+	indexer, err := esutil.NewBulkIndexer(x.config(ctx, c))
+	if err != nil {
+		return nil, err
+	}
+	// The context ends the request. The worker then ends by itself, and is waited for: who
+	// left before it would leave it behind.
+	ctx = context.WithoutCancel(ctx)
+	for i := range docs {
+		err = errors.Join(err, indexer.Add(ctx, x.item(i)))
+	}
+	err = errors.Join(err, indexer.Close(ctx), x.err)
+	return x.items, cmp.Or(err, x.silence())
+}
+
+// silence is the error that something is said of some documents only.
+func (x *exchange) silence() error {
+	if i := slices.IndexFunc(x.items, func(i item) bool { return i.Status == 0 }); i >= 0 {
+		return fmt.Errorf("nothing was said of document %d", i)
+	}
+	return nil
+}
+
+// never is longer than the adding of documents can take.
+const never = math.MaxInt64
+
+func (x *exchange) config(ctx context.Context, c *client) esutil.BulkIndexerConfig {
+	return esutil.BulkIndexerConfig{
+		Client:              c,
+		NumWorkers:          1,
+		QueueSizeMultiplier: min(len(x.docs), 64),
+		FlushBytes:          (&request{docs: x.docs}).BytesSize() + bytes.MinRead + 1, // more than there is, so that the buffer never grows
+		FlushInterval:       never,
+		Decoder:             answer{documents: len(x.docs)},
+		Header:              http.Header{"Content-Type": {"application/x-ndjson"}},
+		FilterPath:          []string{"errors", "items.*.error", "items.*.status"},
+		OnFlushStart:        func(context.Context) context.Context { return ctx }, // the worker's own never ends
+		OnError:             func(_ context.Context, err error) { x.err = err },
+	}
+}
+
+// item hands over a document. The action is create: data streams take no other, and what is
+// there already stays as it is.
+func (x *exchange) item(i int) esutil.BulkIndexerItem {
+	type response = esutil.BulkIndexerResponseItem
+	return esutil.BulkIndexerItem{
+		Action: "create", Index: x.docs[i].Stream, DocumentID: x.docs[i].ID, Body: bytes.NewReader(x.docs[i].Source),
+		OnSuccess: func(_ context.Context, _ esutil.BulkIndexerItem, said response) { x.items[i] = itemOf(said) },
+		OnFailure: func(_ context.Context, _ esutil.BulkIndexerItem, said response, _ error) { x.items[i] = itemOf(said) },
+	}
+}
+
+// isPlain reports whether a name stays as it is when it is quoted. The indexer quotes as Go
+// does, which for control characters and the like is no JSON.
+func isPlain(name string) bool { return strconv.Quote(name) == `"`+name+`"` }
 
 // item is what is said of a document.
 type item struct {
@@ -46,28 +105,52 @@ func (e *itemError) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*bare)(e))
 }
 
-// parseBulk reads the answer to n documents. One that says less, or something else, says
-// nothing: then all of them are sent again.
-func parseBulk(text []byte, n int) ([]item, error) {
+// answer reads the answer about so many documents. One that says less, or something else,
+// says nothing: then all of them are sent again. The indexer would not notice, and reach
+// beyond its documents if there are more.
+type answer struct{ documents int }
+
+// UnmarshalFromReader implements [esutil.BulkResponseJSONDecoder].
+func (a answer) UnmarshalFromReader(body io.Reader, to *esutil.BulkIndexerResponse) error {
 	var said struct {
 		Items []map[string]item `json:"items"`
 	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	if err := decoder.Decode(&said); err != nil {
-		return nil, fmt.Errorf("the answer is not that of a bulk request: %w", err)
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return err
 	}
-	if len(said.Items) != n {
-		return nil, fmt.Errorf("the answer is about %d documents, and not about %d", len(said.Items), n)
+	if err := json.Unmarshal(text, &said); err != nil {
+		return fmt.Errorf("the answer is not that of a bulk request: %w", err)
 	}
-	items := make([]item, n)
+	if len(said.Items) != a.documents {
+		return fmt.Errorf("the answer is about %d documents, and not about %d", len(said.Items), a.documents)
+	}
 	for i, one := range said.Items {
 		done, found := one["create"]
 		if !found || done.Status < 100 {
-			return nil, fmt.Errorf("the answer does not say what became of document %d", i)
+			return fmt.Errorf("the answer does not say what became of document %d", i)
 		}
-		items[i] = done
+		to.Items = append(to.Items, map[string]esutil.BulkIndexerResponseItem{"create": done.response()})
 	}
-	return items, nil
+	return nil
+}
+
+// response is the item as the indexer wants it.
+func (i item) response() (of esutil.BulkIndexerResponseItem) {
+	of.Status = i.Status
+	if i.Error != nil {
+		of.Error.Type, of.Error.Reason = i.Error.Type, i.Error.Reason
+	}
+	return of
+}
+
+// itemOf is the item as it was before that.
+func itemOf(of esutil.BulkIndexerResponseItem) item {
+	i := item{Status: of.Status}
+	if of.Error.Type != "" || of.Error.Reason != "" {
+		i.Error = &itemError{Type: of.Error.Type, Reason: of.Error.Reason}
+	}
+	return i
 }
 
 // fate is what becomes of a document.

@@ -1,23 +1,25 @@
 package elasticsearchexporter
 
 import (
-	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
+
+	"github.com/elastic/go-elasticsearch/v9/esapi"
 
 	"github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/collector/internal/reply"
 )
 
-// client speaks to the engine.
+// client is the transport of the requests to the engine. That of Elastic would check that
+// the far side is Elasticsearch, and try again by itself.
 type client struct {
 	config *Config
 	http   *http.Client
@@ -28,27 +30,44 @@ type client struct {
 // and some hundreds if it is refused.
 const maxAnswer = 64 << 20
 
-// do sends a request; an answer that is no success is a [*keyless.Error].
-func (c *client) do(ctx context.Context, method, path, kind string, body []byte) ([]byte, error) {
-	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.config.ClientConfig.Endpoint, "/")+path, bytes.NewReader(body))
-	if err != nil {
+var _ esapi.Transport = (*client)(nil)
+
+// Perform implements [esapi.Transport]: a request that has a path only gets the address and
+// the credentials. An answer that is no success is a [*keyless.Error].
+func (c *client) Perform(r *http.Request) (_ *http.Response, err error) {
+	if r.URL, err = url.Parse(strings.TrimSuffix(c.config.ClientConfig.Endpoint, "/") + r.URL.RequestURI()); err != nil {
 		return nil, err
 	}
-	r.Header.Set("Content-Type", kind)
 	r.Header.Set("User-Agent", c.agent)
-	if err := c.authorize(r); err != nil {
+	if err := errors.Join(c.authorize(r), detach(r)); err != nil {
 		return nil, err
 	}
 	response, err := c.http.Do(r)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	response.Body = bounded{io.LimitReader(response.Body, maxAnswer), response.Body}
 	if response.StatusCode/100 == 2 {
-		return text, err
+		return response, nil
 	}
+	defer func() { _ = response.Body.Close() }()
+	text, _ := io.ReadAll(response.Body)
 	return nil, refusal(response, text)
+}
+
+// detach gives the request a body that nobody else has: net/http may still read it when the
+// answer is there, and the indexer then clears its buffer.
+func detach(r *http.Request) (err error) {
+	if r.GetBody != nil {
+		r.Body, err = r.GetBody()
+	}
+	return err
+}
+
+// bounded is a body of which only so much is read.
+type bounded struct {
+	io.Reader
+	io.Closer
 }
 
 // authorize sets the header that the configuration asks for; an extension has its own way.

@@ -188,7 +188,7 @@ func (c *Config) checkCredentials() error {
 func (c *Config) checkTarget() error {
 	for _, part := range []string{c.DataStream.Dataset, c.DataStream.Namespace} {
 		if !isStreamPart(part) {
-			return fmt.Errorf("`data_stream`: %q must be lower case and at most 100 characters, without - and %s", part, forbidden)
+			return fmt.Errorf("`data_stream`: %q must be lower case, printable and at most 100 characters, without - and %s", part, forbidden)
 		}
 	}
 	switch {
@@ -198,8 +198,8 @@ func (c *Config) checkTarget() error {
 		return errors.New("`data_stream` must have a `namespace`")
 	case c.Index != "" && (c.DataStream.Dataset != "" || c.timeSeries()):
 		return errors.New("`index` does not go with `data_stream`")
-	case c.Index != strings.ToLower(c.Index) || strings.ContainsAny(c.Index, forbidden):
-		return fmt.Errorf("`index` must be lower case, without %s", forbidden)
+	case !isIndexPart(c.Index):
+		return fmt.Errorf("`index` must be lower case and printable, without %s", forbidden)
 	}
 	return nil
 }
@@ -208,7 +208,11 @@ func (c *Config) checkTarget() error {
 const forbidden = "\\/*?\"<>| ,#:"
 
 func isStreamPart(text string) bool {
-	return len(text) <= 100 && text == strings.ToLower(text) && !strings.ContainsAny(text, "-"+forbidden)
+	return len(text) <= 100 && !strings.Contains(text, "-") && isIndexPart(text)
+}
+
+func isIndexPart(text string) bool {
+	return text == strings.ToLower(text) && !strings.ContainsAny(text, forbidden) && isPlain(text)
 }
 
 func (c *Config) checkSetup() error {

@@ -66,7 +66,7 @@ func TestWhatIsWrongInAConfigurationIsSaid(t *testing.T) {
 	for name, want := range map[string]string{
 		"nothing": "`endpoint` must be", "scheme": "`endpoint` must be", "userinfo": "no credentials", "readable": "could be read on the way",
 		"two": "one only", "half": "goes with", "both": "goes with", "mapping": "`mapping` must be", "dataset": "`data_stream`", "namespace": "`namespace`",
-		"index": "lower case", "index_and_stream": "does not go with", "templates": "none, tsds or plain", "plain_series": "time_series", "index_setup": "not of an `index`",
+		"index": "lower case", "index_control": "printable", "dataset_control": "printable", "index_and_stream": "does not go with", "templates": "none, tsds or plain", "plain_series": "time_series", "index_setup": "not of an `index`",
 		"otel_series": "brings templates", "small": "max_request_bytes", "letters": "max_bytes", "key": "flush",
 	} {
 		if _, err := load(t, name); err == nil || !strings.Contains(err.Error(), want) {

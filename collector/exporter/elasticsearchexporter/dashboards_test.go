@@ -7,38 +7,18 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"go.opentelemetry.io/collector/pdata/pmetric"
 )
 
-// written are the fields of documents of an instance with all metrics of EC2.
+// written are the fields of documents of what the receiver reads by default.
 func written(t *testing.T) map[string]bool {
 	t.Helper()
-	all := pmetric.NewMetrics()
-	to := instance(all, "i-1")
-	for _, named := range []string{
-		"CPUUtilization Average", "NetworkIn Sum", "NetworkOut Sum", "NetworkPacketsIn Sum", "NetworkPacketsOut Sum", "EBSReadBytes Sum", "EBSWriteBytes Sum",
-		"CPUCreditBalance Average", "StatusCheckFailed Average",
-	} {
-		value(to, named, "i-1", demoTime(), 1)
-	}
-	var body map[string]any
-	if err := json.Unmarshal(shaped(t, all, nil)[0].Source, &body); err != nil {
-		t.Fatal(err)
-	}
-	fields := map[string]bool{}
-	var walk func(prefix string, value any)
-	walk = func(prefix string, value any) {
-		below, isObject := value.(map[string]any)
-		if !isObject {
-			fields[prefix] = true
-		}
-		for name, one := range below {
-			walk(strings.TrimPrefix(prefix+"."+name, "."), one)
+	all := map[string]bool{}
+	for _, d := range shaped(t, received(t, nil), nil) {
+		for field := range fieldsIn(t, d) {
+			all[field] = true
 		}
 	}
-	walk("", body)
-	return fields
+	return all
 }
 
 // queried are the fields that a dashboard names, also in JSON that is text within it.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/collector/exporter/elasticsearchexporter/internal/metadata"
 	"github.com/keyless-id/keyless/collector/internal/deadletter"
+	"github.com/keyless-id/keyless/collector/internal/holding"
 	"github.com/keyless-id/keyless/collector/internal/reply"
 )
 
@@ -33,6 +35,7 @@ type bulkExporter struct {
 	shape     shaper
 	client    client
 	dead      deadletter.File
+	holding   holding.Reason
 	ready     atomic.Bool  // the templates are there
 	limit     atomic.Int64 // of a request, in bytes; learned from 413s
 }
@@ -81,19 +84,47 @@ func (e *bulkExporter) fromLogs(_ context.Context, logs plog.Logs) (xexporterhel
 	return &request{docs: docs}, err
 }
 
-// push sends what is left of a request. The request remembers what was taken, so that the
-// next try goes on where this one ended.
+// push sends what is left of a request, and says why if that cannot be done now.
 func (e *bulkExporter) push(ctx context.Context, req xexporterhelper.Request) error {
 	r, ok := req.(*request)
 	if !ok {
 		return errForeign
 	}
+	err := e.deliver(ctx, r)
+	if err == nil {
+		e.holding.Over(e.tell)
+	} else if ctx.Err() == nil {
+		e.holding.GoesOn(codeOf(err), time.Now(), e.tell)
+	}
+	return later(err)
+}
+
+// tell says in the metrics how long documents have been held back.
+func (e *bulkExporter) tell(code string, since time.Duration) {
+	e.telemetry.ExporterElasticsearchHeld.Record(context.Background(), since.Seconds(),
+		metric.WithAttributes(attribute.String("exporter", e.set.ID.String()), attribute.String("code", code)))
+}
+
+// codeOf is the reason to hold documents back, in a word.
+func codeOf(err error) string {
+	if errors.Is(err, errBury) {
+		return "dead_letter"
+	}
+	if status := statusOf(err); status > 0 {
+		return strconv.Itoa(status)
+	}
+	return "send"
+}
+
+// deliver is push without that. The request remembers what was taken, so that the next try
+// goes on where this one ended.
+func (e *bulkExporter) deliver(ctx context.Context, r *request) error {
 	if err := e.prepare(ctx); err != nil {
-		return later(err)
+		return err
 	}
 	for len(r.docs) > 0 {
 		if err := e.step(ctx, r); err != nil {
-			return later(err)
+			return err
 		}
 	}
 	return nil
@@ -115,7 +146,7 @@ func (e *bulkExporter) step(ctx context.Context, r *request) error {
 		n = min(n, r.most)
 	}
 	sent := r.docs[:n:n]
-	items, err := e.send(ctx, sent)
+	items, err := e.client.send(ctx, sent)
 	switch {
 	case err != nil && statusOf(err) == http.StatusRequestEntityTooLarge:
 		return e.shrink(ctx, r, sent, err)
@@ -126,18 +157,6 @@ func (e *bulkExporter) step(ctx context.Context, r *request) error {
 	left, err := e.settle(ctx, sent, items)
 	r.docs = append(left, r.docs[n:]...)
 	return err
-}
-
-func (e *bulkExporter) send(ctx context.Context, docs []document) ([]item, error) {
-	body, err := appendBulk(nil, docs)
-	if err != nil {
-		return nil, err
-	}
-	text, err := e.client.do(ctx, http.MethodPost, "/_bulk?filter_path=errors,items.*.error,items.*.status", "application/x-ndjson", body)
-	if err != nil {
-		return nil, err
-	}
-	return parseBulk(text, len(docs))
 }
 
 // learnable is how many times smaller than configured requests become for ever after a 413:
@@ -199,7 +218,7 @@ func itemRefusal(d *document, i item) error {
 
 func (e *bulkExporter) count(ctx context.Context, f fate, n int) {
 	outcome := [...]string{created: "created", duplicate: "duplicate", retried: "retried", held: "retried", moved: "moved", deadLettered: "dead_lettered"}[f]
-	e.telemetry.ExporterElasticsearchDocuments.Add(ctx, int64(n), metric.WithAttributes(attribute.String("outcome", outcome)))
+	e.telemetry.ExporterElasticsearchDocuments.Add(ctx, int64(n), metric.WithAttributes(attribute.String("exporter", e.set.ID.String()), attribute.String("outcome", outcome)))
 }
 
 // deadLetter is a line of the file.
@@ -211,6 +230,8 @@ type deadLetter struct {
 	Reason string          `json:"reason"`
 	Source json.RawMessage `json:"source"`
 }
+
+var errBury = errors.New("write a dead letter")
 
 // bury keeps a document that will never be taken. If that fails, it is not given up. The log
 // does not say what is in it, and neither may the reason: engines quote values.
@@ -224,7 +245,7 @@ func (e *bulkExporter) bury(d *document, status int, why string) error {
 		return err
 	}
 	if err := e.dead.Append(append(line, '\n')); err != nil {
-		return fmt.Errorf("write a dead letter: %w", err)
+		return fmt.Errorf("%w: %w", errBury, err)
 	}
 	return nil
 }

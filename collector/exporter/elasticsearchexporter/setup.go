@@ -1,13 +1,14 @@
 package elasticsearchexporter
 
 import (
+	"bytes"
 	"context"
 	_ "embed" // the templates
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 
+	"github.com/elastic/go-elasticsearch/v9/esapi"
 	"go.uber.org/zap"
 )
 
@@ -68,6 +69,10 @@ func (e *bulkExporter) putTemplate(ctx context.Context, dataset string, file []b
 	if err != nil {
 		return err
 	}
-	_, err = e.client.do(ctx, http.MethodPut, "/_index_template/"+url.PathEscape("keyless-metrics-"+dataset), "application/json", body)
-	return err
+	name := url.PathEscape("keyless-metrics-" + dataset)
+	response, err := esapi.IndicesPutIndexTemplateRequest{Name: name, Body: bytes.NewReader(body)}.Do(ctx, &e.client)
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
 }

@@ -134,17 +134,34 @@ func (g *group) writeBeats(body object, mapping Mapping, dataset string) {
 		body.set("labels", p.dimensions)
 	}
 	g.writeCloud(body)
-	for i := range g.points {
-		one := &g.points[i]
+	for _, one := range g.beatsPoints() {
 		switch {
 		case !one.isCloudWatch():
 			body.set("metrics."+fieldName(one.full)+"."+orText(one.stat, "value"), one.value)
 		case mapping == Metricbeat && one.namespace == namespaceEC2:
-			body.set(metricbeatField(one), one.metricbeatValue())
+			body.set(metricbeatField(&one), one.metricbeatValue())
 		default:
 			one.writeAgent(body)
 		}
 	}
+}
+
+// beatsPoints are the points, and the status checks that EC2 itself has told a second time: of
+// one value the largest is the average, which is what Beats has and dashboards ask for.
+func (g *group) beatsPoints() []point {
+	all := slices.Clone(g.points)
+	for _, p := range g.points {
+		isAverage := func(other point) bool { return other.name == p.name && other.stat == "avg" }
+		if p.isStatusCheck() && p.stat == "max" && !slices.ContainsFunc(g.points, isAverage) {
+			p.stat = "avg"
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func (p *point) isStatusCheck() bool {
+	return p.namespace == namespaceEC2 && strings.HasPrefix(p.name, "StatusCheckFailed")
 }
 
 func (g *group) writeCloudWatch(body object, mapping Mapping, dataset string) {

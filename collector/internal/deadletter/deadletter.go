@@ -34,6 +34,13 @@ type File struct {
 	size int64
 }
 
+// Open opens the file, for those who want to know early that it cannot be.
+func (f *File) Open() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.open()
+}
+
 // Append returns when the lines are on the disk: next what is in them is deleted elsewhere.
 func (f *File) Append(lines []byte) error {
 	f.mu.Lock()

@@ -26,7 +26,7 @@ func TestAFullFileMovesOn(t *testing.T) {
 
 func TestAFileThatCannotBeOpenedIsAnError(t *testing.T) {
 	f := File{Config: Config{Path: filepath.Join(t.TempDir(), "no", "folder"), MaxBytes: 1}}
-	if f.Append([]byte("a\n")) == nil {
+	if f.Append([]byte("a\n")) == nil || f.Open() == nil {
 		t.Error("nothing was said")
 	}
 }

@@ -27,6 +27,7 @@ type TelemetryBuilder struct {
 	mu                                   sync.Mutex
 	registrations                        []metric.Registration
 	ExporterElasticsearchDocuments       metric.Int64Counter
+	ExporterElasticsearchHeld            metric.Float64Gauge
 	ExporterElasticsearchRequestsRefused metric.Int64Counter
 }
 
@@ -63,6 +64,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_exporter_elasticsearch_documents",
 		metric.WithDescription("Documents that were sent, by what became of them. Those that are retried are counted each time. [Alpha]"),
 		metric.WithUnit("{document}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ExporterElasticsearchHeld, err = builder.meter.Float64Gauge(
+		"otelcol_exporter_elasticsearch_held",
+		metric.WithDescription("How long documents have been held back for the reason of the code; 0 when it is over. [Alpha]"),
+		metric.WithUnit("s"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ExporterElasticsearchRequestsRefused, err = builder.meter.Int64Counter(

@@ -20,9 +20,13 @@ func TestSetupTelemetry(t *testing.T) {
 	require.NoError(t, err)
 	defer tb.Shutdown()
 	tb.ExporterElasticsearchDocuments.Add(context.Background(), 1)
+	tb.ExporterElasticsearchHeld.Record(context.Background(), 1)
 	tb.ExporterElasticsearchRequestsRefused.Add(context.Background(), 1)
 	AssertEqualExporterElasticsearchDocuments(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualExporterElasticsearchHeld(t, testTel,
+		[]metricdata.DataPoint[float64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualExporterElasticsearchRequestsRefused(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
