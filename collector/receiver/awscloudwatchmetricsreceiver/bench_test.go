@@ -66,7 +66,7 @@ func benchSite(b *testing.B, now time.Time) *site {
 	must(b, err)
 	s := &site{config: c, account: "1", region: "eu-west-1", next: consumertest.NewNop(), obs: obs, allowance: &allowance{}}
 	s.marks = &marks{Client: disk{newHost()}, Prefix: "v1/1/eu-west-1", Keep: s.slots(2 * c.MaxBackfill)}
-	s.cloudWatch = cloudWatch{&service{Endpoint: "http://127.0.0.1:1", Limits: map[string]*limiter{opMetricData: {Rate: 1e9, Burst: 1e9}}}}
+	s.cloudWatch = cloudWatch{&service{Endpoint: "http://127.0.0.1:1", Limits: map[string]*limiter{opMetricData: {Rate: 1e9, Burst: 1e9}}}, rpcCBOR{}}
 	s.instances, s.at = assumed(c, map[string]int{"m5.large": 10_000})[0], now
 	return s
 }
@@ -76,8 +76,8 @@ func BenchmarkAnswer(b *testing.B) {
 	body := recorded(maxQueries, time.Now().Truncate(time.Hour))
 	b.ReportAllocs()
 	for b.Loop() {
-		page, err := decodeMap(body)
+		p, err := rpcCBOR{}.page(body)
 		must(b, err)
-		addResults(make([]reading, maxQueries), page)
+		addResults(make([]reading, maxQueries), p.Results)
 	}
 }

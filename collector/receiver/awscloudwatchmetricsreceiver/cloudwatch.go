@@ -1,9 +1,9 @@
 package awscloudwatchmetricsreceiver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -12,7 +12,10 @@ import (
 )
 
 // cloudWatch is CloudWatch for an account in a region.
-type cloudWatch struct{ *service }
+type cloudWatch struct {
+	*service
+	Protocol protocol
+}
 
 // point is a value at the begin of its period, in seconds since 1970.
 type point struct {
@@ -39,9 +42,9 @@ func (c cloudWatch) data(ctx context.Context, b batch, period time.Duration) ([]
 		"MetricDataQueries": queriesOf(b, period), "StartTime": timeValue(b.Start), "EndTime": timeValue(b.End),
 		"ScanBy": cbor.String("TimestampAscending"), "MaxDatapoints": count(maxPoints),
 	}
-	err := c.pages(ctx, opMetricData, fields, func(page cbor.Map) {
+	err := c.pages(ctx, opMetricData, fields, func(p page) {
 		c.Report.billed(ctx, opMetricData, len(b.Series))
-		addResults(out, page)
+		addResults(out, p.Results)
 	})
 	return out, err
 }
@@ -77,15 +80,15 @@ func dimensionsOf(all []dimension) cbor.List {
 
 // addResults adds a page. A status other than Complete on the last page that has the series
 // is the one that counts.
-func addResults(out []reading, page cbor.Map) {
-	each(page["MetricDataResults"], func(result cbor.Map) {
-		i, ok := idOf(stringOf(result["Id"]))
+func addResults(out []reading, results []result) {
+	for _, of := range results {
+		i, ok := idOf(of.ID)
 		if !ok || i >= len(out) {
-			return
+			continue
 		}
-		out[i].Status = stringOf(result["StatusCode"])
-		out[i].Points = append(out[i].Points, pointsOf(listOf(result["Timestamps"]), listOf(result["Values"]))...)
-	})
+		out[i].Status = of.Status
+		out[i].Points = of.addPoints(out[i].Points)
+	}
 }
 
 func idOf(id string) (int, bool) {
@@ -96,16 +99,15 @@ func idOf(id string) (int, bool) {
 	return i, err == nil && i >= 0
 }
 
-func pointsOf(times, values cbor.List) []point {
-	out := make([]point, 0, len(times))
-	for i := range min(len(times), len(values)) {
-		at, isTime := secondsOf(times[i])
-		value, isNumber := numberOf(values[i])
-		if isTime && isNumber && !math.IsNaN(value) {
-			out = append(out, point{At: at, Value: value})
+func (r result) addPoints(to []point) []point {
+	n := min(len(r.Times), len(r.Values))
+	to = slices.Grow(to, n)
+	for i := range n {
+		if p, ok := r.Values[i].point(r.Times[i]); ok {
+			to = append(to, p)
 		}
 	}
-	return out
+	return to
 }
 
 // statistics reads one metric with all of its statistics by GetMetricStatistics, which the
@@ -116,41 +118,39 @@ func (c cloudWatch) statistics(ctx context.Context, b batch, period time.Duratio
 	for i, s := range b.Series {
 		stats[i] = cbor.String(s.Stat)
 	}
-	body, err := c.call(ctx, cborMessage(opMetricStatistics, cbor.Map{
+	p, err := c.page(ctx, opMetricStatistics, cbor.Map{
 		"Namespace": cbor.String(first.Namespace), "MetricName": cbor.String(first.Metric), "Dimensions": dimensionsOf(first.Dimensions),
 		"StartTime": timeValue(b.Start), "EndTime": timeValue(b.End), "Period": count(int(period.Seconds())), "Statistics": stats,
-	}))
+	})
 	if err != nil {
 		return make([]reading, len(b.Series)), err
 	}
 	c.Report.billed(ctx, opMetricStatistics, 1)
-	page, err := decodeMap(body)
-	if err != nil {
-		return make([]reading, len(b.Series)), err
-	}
-	return statisticsOf(b.Series, page), nil
+	return statisticsOf(b.Series, p.Datapoints), nil
 }
 
 // statisticsOf sorts the points, which come in no order.
-func statisticsOf(all []series, page cbor.Map) []reading {
+func statisticsOf(all []series, points []datapoint) []reading {
 	out := make([]reading, len(all))
 	for i, s := range all {
 		out[i].Status = statusComplete
-		each(page["Datapoints"], func(fields cbor.Map) {
-			at, isTime := secondsOf(fields["Timestamp"])
-			value, isNumber := numberOf(fields[s.Stat])
-			if isTime && isNumber {
-				out[i].Points = append(out[i].Points, point{At: at, Value: value})
+		for j := range points {
+			value := points[j].stat(s.Stat)
+			if value == nil {
+				continue
 			}
-		})
-		slices.SortFunc(out[i].Points, func(a, b point) int { return int(a.At - b.At) })
+			if p, ok := value.point(points[j].Time); ok {
+				out[i].Points = append(out[i].Points, p)
+			}
+		}
+		slices.SortFunc(out[i].Points, func(a, b point) int { return cmp.Compare(a.At, b.At) })
 	}
 	return out
 }
 
 // found is a metric that ListMetrics knows.
 type found struct {
-	Name       string
+	Name       string `json:"MetricName"`
 	Dimensions []dimension
 }
 
@@ -168,13 +168,14 @@ func (c cloudWatch) list(ctx context.Context, q QueryConfig, recent bool, limit 
 		fields["RecentlyActive"] = cbor.String("PT3H")
 	}
 	var out []found
-	err := c.pages(ctx, opListMetrics, fields, func(page cbor.Map) {
+	err := c.pages(ctx, opListMetrics, fields, func(p page) {
 		c.Report.billed(ctx, opListMetrics, 1)
-		each(page["Metrics"], func(fields cbor.Map) {
-			if f := foundOf(fields); hasExactly(f.Dimensions, q.Dimensions) {
+		for _, f := range p.Metrics {
+			if hasExactly(f.Dimensions, q.Dimensions) {
+				slices.SortFunc(f.Dimensions, byName)
 				out = append(out, f)
 			}
-		})
+		}
 	})
 	if limit > 0 && len(out) > limit {
 		out = out[:limit]
@@ -205,38 +206,46 @@ func hasExactly(have []dimension, want map[string]string) bool {
 	})
 }
 
-func foundOf(fields cbor.Map) found {
-	f := found{Name: stringOf(fields["MetricName"])}
-	each(fields["Dimensions"], func(d cbor.Map) {
-		f.Dimensions = append(f.Dimensions, dimension{stringOf(d["Name"]), stringOf(d["Value"])})
-	})
-	slices.SortFunc(f.Dimensions, byName)
-	return f
-}
-
 const maxPages = 10_000
 
 // pages calls an operation until there is no next page.
-func (c cloudWatch) pages(ctx context.Context, operation string, fields cbor.Map, take func(cbor.Map)) error {
+func (c cloudWatch) pages(ctx context.Context, operation string, fields cbor.Map, take func(page)) error {
 	var last string
 	for range maxPages {
-		body, err := c.call(ctx, cborMessage(operation, fields))
+		p, err := c.page(ctx, operation, fields)
 		if err != nil {
 			return err
 		}
-		page, err := decodeMap(body)
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.op(operation), err)
-		}
-		take(page)
-		next := stringOf(page["NextToken"])
-		if next == "" {
+		take(p)
+		if p.Next == "" {
 			return nil
 		}
-		if next == last {
+		if p.Next == last {
 			break
 		}
-		fields["NextToken"], last = cbor.String(next), next
+		fields["NextToken"], last = cbor.String(p.Next), p.Next
 	}
 	return fmt.Errorf("%s: the pages have no end", c.op(operation))
 }
+
+func (c cloudWatch) page(ctx context.Context, operation string, fields cbor.Map) (page, error) {
+	m, err := c.Protocol.message(operation, fields)
+	if err != nil {
+		return page{}, err
+	}
+	body, err := c.call(ctx, m)
+	if err != nil {
+		return page{}, err
+	}
+	p, err := c.Protocol.page(body)
+	if err != nil {
+		return page{}, fmt.Errorf("%s: %w", c.op(operation), err)
+	}
+	return p, nil
+}
+
+func timeValue(t time.Time) cbor.Value {
+	return &cbor.Tag{ID: 1, Value: cbor.Float64(t.Unix())}
+}
+
+func count(n int) cbor.Value { return cbor.Uint(max(0, n)) }

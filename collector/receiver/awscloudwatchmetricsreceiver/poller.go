@@ -199,7 +199,7 @@ func (p *poller) site(a *account, region string) (*site, error) {
 		err = errors.Join(err, failed)
 		return of
 	}
-	s.cloudWatch, s.ec2, s.tagging = cloudWatch{ask(serviceCloudWatch)}, ec2{ask(serviceEC2)}, tagging{ask(serviceTagging)}
+	s.cloudWatch, s.ec2, s.tagging = cloudWatch{ask(serviceCloudWatch), p.config.Metrics.protocol()}, ec2{ask(serviceEC2)}, tagging{ask(serviceTagging)}
 	return s, err
 }
 

@@ -23,6 +23,8 @@ func TestErrorsAreUnderstoodInEachProtocol(t *testing.T) {
 		"in query mode": {"application/cbor", "InvalidParameterValue;Sender", body, "InvalidParameterValue", "bad value"},
 		"ec2":           {"text/xml", "", "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors></Response>", "UnauthorizedOperation", "no"},
 		"sts":           {"text/xml", "", "<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>", "AccessDenied", "no"},
+		"json":          {"application/x-amz-json-1.0", "ValidationError;Sender", `{"__type":"GraniteServiceVersion20100801#ValidationException","Message":"no"}`, "ValidationError", "no"},
+		"of moto":       {"text", "", `{"__type":"com.amazonaws.cloudwatch#ValidationException","message":"no"}`, "ValidationException", "no"},
 		"tagging":       {"application/x-amz-json-1.1", "", `{"__type":"ThrottledException","message":"slow"}`, "ThrottledException", "slow"},
 		"a proxy":       {"text/html", "", "<html>oops", "", ""},
 		"nothing":       {"application/cbor", "", "", "", ""},
@@ -57,7 +59,9 @@ func TestPointsOfAnyNumbers(t *testing.T) {
 	at := func(v cbor.Value) cbor.Value { return &cbor.Tag{ID: 1, Value: v} }
 	times := cbor.List{at(cbor.Uint(300)), at(cbor.Float64(600.5)), at(cbor.Float32(900)), cbor.String("x"), at(cbor.NegInt(5)), at(cbor.Uint(1200)), at(cbor.Uint(1500))}
 	values := cbor.List{cbor.Float64(1.5), cbor.Float32(2), cbor.Uint(3), cbor.Uint(4), cbor.Uint(5), cbor.Float64(math.NaN()), cbor.NegInt(7)}
-	got := pointsOf(times, values)
+	p, err := rpcCBOR{}.page(cbor.Encode(cbor.Map{"MetricDataResults": cbor.List{cbor.Map{"Timestamps": times, "Values": values}}}))
+	must(t, err)
+	got := p.Results[0].addPoints(nil)
 	want := []point{{300, 1.5}, {600, 2}, {900, 3}, {1500, -7}}
 	if len(got) != len(want) {
 		t.Fatalf("%v, want %v", got, want)
@@ -75,7 +79,7 @@ func TestPagesThatDoNotEndAreAnError(t *testing.T) {
 		Client:   &http.Client{Transport: roundTrip(func(r *http.Request) *http.Response { return answer(r, 200, "application/cbor", string(body)) })},
 		Endpoint: "http://127.0.0.1:1", Limits: map[string]*limiter{opListMetrics: {Rate: 1000, Burst: 1000}},
 	}
-	if _, err := (cloudWatch{s}).list(t.Context(), QueryConfig{Namespace: "AWS/RDS"}, false, 0); err == nil || !strings.Contains(err.Error(), "no end") {
+	if _, err := (cloudWatch{s, rpcCBOR{}}).list(t.Context(), QueryConfig{Namespace: "AWS/RDS"}, false, 0); err == nil || !strings.Contains(err.Error(), "no end") {
 		t.Errorf("%v", err)
 	}
 }
@@ -83,28 +87,6 @@ func TestPagesThatDoNotEndAreAnError(t *testing.T) {
 type roundTrip func(*http.Request) *http.Response
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
-
-func FuzzMetricData(f *testing.F) {
-	f.Add(cbor.Encode(cbor.Map{"MetricDataResults": cbor.List{cbor.Map{
-		"Id": cbor.String("q0"), "StatusCode": cbor.String("Complete"), "Timestamps": cbor.List{&cbor.Tag{ID: 1, Value: cbor.Uint(300)}}, "Values": cbor.List{cbor.Float64(1)},
-	}}}))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		page, err := decodeMap(body)
-		if err != nil {
-			return
-		}
-		out := make([]reading, 2)
-		addResults(out, page)
-		for _, r := range out {
-			for _, p := range r.Points {
-				if p.At < 0 || p.At > math.MaxUint32 || math.IsNaN(p.Value) {
-					t.Errorf("%v", p)
-				}
-			}
-		}
-		each(page["Metrics"], func(m cbor.Map) { foundOf(m) })
-	})
-}
 
 func FuzzInstances(f *testing.F) {
 	f.Add([]byte(`<DescribeInstancesResponse><reservationSet><item><instancesSet><item><instanceId>i-1</instanceId><instanceType>m5.large</instanceType></item></instancesSet></item></reservationSet></DescribeInstancesResponse>`))
