@@ -1,9 +1,9 @@
 package awscloudwatchmetricsreceiver
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"iter"
 	"math"
 )
 
@@ -34,6 +34,7 @@ const (
 	indefinite  = 31
 	breakMarker = 0xff
 	epochTag    = 1
+	float64Head = 0xfb
 	deepest     = 128
 )
 
@@ -43,6 +44,8 @@ type cborReader struct {
 	rest  []byte
 	depth int
 	err   error
+
+	times, values []number // room of the latest result
 }
 
 func (r *cborReader) fail(err error) {
@@ -85,11 +88,17 @@ func (r *cborReader) argument() uint64 {
 		return 0
 	}
 	r.rest = r.rest[1:]
-	var n uint64
-	for _, b := range r.take(1 << (minor - 24)) {
-		n = n<<8 | uint64(b)
+	switch b := r.take(1 << (minor - 24)); len(b) {
+	case 1:
+		return uint64(b[0])
+	case 2:
+		return uint64(binary.BigEndian.Uint16(b))
+	case 4:
+		return uint64(binary.BigEndian.Uint32(b))
+	case 8:
+		return binary.BigEndian.Uint64(b)
 	}
-	return n
+	return 0
 }
 
 func (r *cborReader) take(n uint64) []byte {
@@ -100,6 +109,42 @@ func (r *cborReader) take(n uint64) []byte {
 	out := r.rest[:n]
 	r.rest = r.rest[n:]
 	return out
+}
+
+// span is what is left of a list or a map: so many items, or all until the marker.
+type span struct {
+	items   uint64
+	endless bool
+	opened  bool
+}
+
+// open begins a list or a map, and more goes through it:
+//
+//	for all := r.open(majorList); r.more(&all); {
+//
+// The loop reads each item or entry, and has no break.
+func (r *cborReader) open(kind byte) span {
+	if !r.is(kind) || !r.enter() {
+		return span{}
+	}
+	if _, minor := r.head(); minor == indefinite {
+		r.rest = r.rest[1:]
+		return span{endless: true, opened: true}
+	}
+	return span{items: r.argument(), opened: true}
+}
+
+func (r *cborReader) more(s *span) bool {
+	switch {
+	case s.endless && !r.ended():
+		return true
+	case s.items > 0 && r.err == nil:
+		s.items--
+		return true
+	case s.opened:
+		r.depth--
+	}
+	return false
 }
 
 // ended takes the marker at the end of what has no length.
@@ -115,26 +160,6 @@ func (r *cborReader) ended() bool {
 	return true
 }
 
-// items goes through a list or a map. The loop reads each item or entry, and has no break.
-func (r *cborReader) items(kind byte) func(yield func() bool) {
-	return func(yield func() bool) {
-		if !r.is(kind) || !r.enter() {
-			return
-		}
-		if _, minor := r.head(); minor == indefinite {
-			r.rest = r.rest[1:]
-			for !r.ended() {
-				yield()
-			}
-		} else {
-			for n := r.argument(); n > 0 && r.err == nil; n-- {
-				yield()
-			}
-		}
-		r.depth--
-	}
-}
-
 func (r *cborReader) enter() bool {
 	if r.depth++; r.depth > deepest {
 		r.fail(errNested)
@@ -142,33 +167,12 @@ func (r *cborReader) enter() bool {
 	return r.err == nil
 }
 
-func (r *cborReader) list() func(yield func() bool) { return r.items(majorList) }
-
-// fields goes through a map by its keys.
-func (r *cborReader) fields() iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		for range r.items(majorMap) {
-			if major, _ := r.head(); major != majorText {
-				r.fail(errForm)
-			}
-			if key := r.bytes(); r.err == nil {
-				yield(key)
-			}
-		}
+// key is that of the next entry of a map.
+func (r *cborReader) key() []byte {
+	if major, _ := r.head(); major != majorText {
+		r.fail(errForm)
 	}
-}
-
-// maps goes through those items of a list that are maps.
-func (r *cborReader) maps() func(yield func() bool) {
-	return func(yield func() bool) {
-		for range r.list() {
-			if major, _ := r.head(); major == majorMap {
-				yield()
-			} else {
-				r.skip()
-			}
-		}
-	}
+	return r.bytes()
 }
 
 // bytes are those of a text or of a string of bytes.
@@ -192,11 +196,19 @@ func (r *cborReader) text() string {
 	if !r.is(majorText) {
 		return ""
 	}
-	return string(r.bytes())
+	if b := r.bytes(); string(b) != statusComplete {
+		return string(b)
+	}
+	return statusComplete // which is said so often that a copy each time is felt
 }
 
 // number is any form of one.
 func (r *cborReader) number() number {
+	if len(r.rest) > 8 && r.rest[0] == float64Head { // as most are
+		value := math.Float64frombits(binary.BigEndian.Uint64(r.rest[1:]))
+		r.rest = r.rest[9:]
+		return known(value)
+	}
 	switch major, _ := r.head(); major {
 	case majorUint:
 		return number{float64(r.argument()), r.err == nil}
@@ -269,15 +281,13 @@ func (r *cborReader) time() number {
 	return r.number()
 }
 
-func (r *cborReader) numbers(each func() number) []number {
-	var out []number
-	if major, minor := r.head(); major == majorList && minor < 24 {
-		out = make([]number, 0, minor)
+// numbers reads a list into the room of an earlier one.
+func (r *cborReader) numbers(room []number, next func(*cborReader) number) []number {
+	room = room[:0]
+	for all := r.open(majorList); r.more(&all); {
+		room = append(room, next(r))
 	}
-	for range r.list() {
-		out = append(out, each())
-	}
-	return out
+	return room
 }
 
 func (r *cborReader) skip() {
@@ -287,11 +297,12 @@ func (r *cborReader) skip() {
 	case majorBytes, majorText:
 		r.bytes()
 	case majorList:
-		for range r.list() {
+		for all := r.open(majorList); r.more(&all); {
 			r.skip()
 		}
 	case majorMap:
-		for range r.fields() {
+		for all := r.open(majorMap); r.more(&all); {
+			r.key()
 			r.skip()
 		}
 	case majorTag:
@@ -311,16 +322,16 @@ func (rpcCBOR) page(body []byte) (page, error) {
 	if major, _ := r.head(); major != majorMap {
 		r.fail(errNotMap)
 	}
-	for key := range r.fields() {
-		switch string(key) {
+	for all := r.open(majorMap); r.more(&all); {
+		switch string(r.key()) {
 		case "NextToken":
 			p.Next = r.text()
 		case "MetricDataResults":
 			p.Results = r.results()
 		case "Metrics":
-			p.Metrics = r.metrics()
+			p.Metrics = mapsOf(r, (*cborReader).metric)
 		case "Datapoints":
-			p.Datapoints = r.datapoints()
+			p.Datapoints = mapsOf(r, (*cborReader).datapoint)
 		default:
 			r.skip()
 		}
@@ -331,91 +342,95 @@ func (rpcCBOR) page(body []byte) (page, error) {
 	return p, nil
 }
 
+// mapsOf are those items of a list that are maps, each with what is said of its fields.
+func mapsOf[T any](r *cborReader, field func(r *cborReader, name []byte, of *T)) []T {
+	var out []T
+	for all := r.open(majorList); r.more(&all); {
+		if !r.is(majorMap) {
+			continue
+		}
+		var of T
+		for fields := r.open(majorMap); r.more(&fields); {
+			field(r, r.key(), &of)
+		}
+		out = append(out, of)
+	}
+	return out
+}
+
+// results are most of what is ever read.
 func (r *cborReader) results() []result {
-	var out []result
-	for range r.maps() {
-		var of result
-		for key := range r.fields() {
-			switch string(key) {
-			case "Id":
-				of.ID = r.text()
-			case "StatusCode":
-				of.Status = r.text()
-			case "Timestamps":
-				of.Times = r.numbers(r.time)
-			case "Values":
-				of.Values = r.numbers(r.number)
-			default:
-				r.skip()
-			}
+	all := r.open(majorList)
+	out := make([]result, 0, min(all.items, maxQueries))
+	for r.more(&all) {
+		if r.is(majorMap) {
+			out = append(out, r.result())
 		}
-		out = append(out, of)
 	}
 	return out
 }
 
-func (r *cborReader) metrics() []found {
-	var out []found
-	for range r.maps() {
-		var of found
-		for key := range r.fields() {
-			switch string(key) {
-			case "MetricName":
-				of.Name = r.text()
-			case "Dimensions":
-				of.Dimensions = r.dimensions()
-			default:
-				r.skip()
-			}
+func (r *cborReader) result() result {
+	var of result
+	r.times, r.values = r.times[:0], r.values[:0]
+	for fields := r.open(majorMap); r.more(&fields); {
+		switch string(r.key()) {
+		case "Id":
+			of.ID = r.text()
+		case "StatusCode":
+			of.Status = r.text()
+		case "Timestamps":
+			r.times = r.numbers(r.times, (*cborReader).time)
+		case "Values":
+			r.values = r.numbers(r.values, (*cborReader).number)
+		default:
+			r.skip()
 		}
-		out = append(out, of)
 	}
-	return out
+	of.Points = pointsOf(r.times, r.values)
+	return of
 }
 
-func (r *cborReader) dimensions() []dimension {
-	var out []dimension
-	for range r.maps() {
-		var of dimension
-		for key := range r.fields() {
-			switch string(key) {
-			case "Name":
-				of.Name = r.text()
-			case "Value":
-				of.Value = r.text()
-			default:
-				r.skip()
-			}
-		}
-		out = append(out, of)
+func (r *cborReader) metric(name []byte, of *found) {
+	switch string(name) {
+	case "MetricName":
+		of.Name = r.text()
+	case "Dimensions":
+		of.Dimensions = mapsOf(r, (*cborReader).dimension)
+	default:
+		r.skip()
 	}
-	return out
 }
 
-func (r *cborReader) datapoints() []datapoint {
-	var out []datapoint
-	for range r.maps() {
-		var of datapoint
-		for key := range r.fields() {
-			if to := of.stat(string(key)); to != nil {
-				*to = r.number()
-			} else if string(key) == "Timestamp" {
-				of.Time = r.time()
-			} else {
-				r.skip()
-			}
-		}
-		out = append(out, of)
+func (r *cborReader) dimension(name []byte, of *dimension) {
+	switch string(name) {
+	case "Name":
+		of.Name = r.text()
+	case "Value":
+		of.Value = r.text()
+	default:
+		r.skip()
 	}
-	return out
+}
+
+func (r *cborReader) datapoint(name []byte, of *datapoint) {
+	if to := of.stat(string(name)); to != nil {
+		*to = r.number()
+		return
+	}
+	if string(name) == "Timestamp" {
+		of.Time = r.time()
+		return
+	}
+	r.skip()
 }
 
 // errorOf reads what is said of an error.
 func (rpcCBOR) errorOf(body []byte) awsError {
 	var e awsError
 	r := &cborReader{rest: body}
-	for key := range r.fields() {
-		switch string(key) {
+	for all := r.open(majorMap); r.more(&all); {
+		switch string(r.key()) {
 		case "__type":
 			e.Type = r.text()
 		case "message":
@@ -430,4 +445,112 @@ func (rpcCBOR) errorOf(body []byte) awsError {
 		return awsError{}
 	}
 	return e
+}
+
+// cborWriter writes one value after the other.
+type cborWriter struct{ out []byte }
+
+func (w *cborWriter) head(major byte, n int) {
+	kind := major << 5
+	switch {
+	case n < 24:
+		w.out = append(w.out, kind|byte(n)) //nolint:gosec // less than 24
+	case n <= math.MaxUint8:
+		w.out = append(w.out, kind|24, byte(n)) //nolint:gosec // less than 256
+	case n <= math.MaxUint16:
+		w.out = binary.BigEndian.AppendUint16(append(w.out, kind|25), uint16(n)) //nolint:gosec // just compared
+	default:
+		w.out = binary.BigEndian.AppendUint32(append(w.out, kind|26), uint32(n)) //nolint:gosec // lengths, counts and seconds
+	}
+}
+
+func (w *cborWriter) text(s string) {
+	w.head(majorText, len(s))
+	w.out = append(w.out, s...)
+}
+
+func (w *cborWriter) time(at epoch) {
+	w.head(majorTag, epochTag)
+	w.out = binary.BigEndian.AppendUint64(append(w.out, float64Head), math.Float64bits(float64(at)))
+}
+
+// cborFields is a map that is being written. Its head has the number of fields, which must
+// not be more than 23.
+type cborFields struct {
+	*cborWriter
+	at int
+}
+
+func (w *cborWriter) fields() cborFields {
+	w.head(majorMap, 0)
+	return cborFields{w, len(w.out) - 1}
+}
+
+func (f cborFields) key(name string) *cborWriter {
+	f.out[f.at]++
+	f.text(name)
+	return f.cborWriter
+}
+
+// textUnlessEmpty leaves out what is not asked for.
+func (f cborFields) textUnlessEmpty(name, value string) {
+	if value != "" {
+		f.key(name).text(value)
+	}
+}
+
+func (f cborFields) window(start, end epoch) {
+	f.key("StartTime").time(start)
+	f.key("EndTime").time(end)
+}
+
+func (f cborFields) metric(m *metricRequest) {
+	f.textUnlessEmpty("Namespace", m.Namespace)
+	f.textUnlessEmpty("MetricName", m.MetricName)
+	if len(m.Dimensions) == 0 {
+		return
+	}
+	w := f.key("Dimensions")
+	w.head(majorList, len(m.Dimensions))
+	for _, d := range m.Dimensions {
+		of := w.fields()
+		of.key("Name").text(d.Name)
+		of.textUnlessEmpty("Value", d.Value)
+	}
+}
+
+func (q *dataRequest) writeCBOR(w *cborWriter) {
+	all := w.fields()
+	all.window(q.StartTime, q.EndTime)
+	all.key("ScanBy").text(q.ScanBy)
+	all.key("MaxDatapoints").head(majorUint, q.MaxDatapoints)
+	all.textUnlessEmpty("NextToken", q.NextToken)
+	all.key("MetricDataQueries").head(majorList, len(q.MetricDataQueries))
+	for i := range q.MetricDataQueries {
+		of := &q.MetricDataQueries[i]
+		fields := w.fields()
+		fields.key("Id").text(of.ID)
+		stat := fields.key("MetricStat").fields()
+		stat.key("Metric").fields().metric(&of.MetricStat.Metric)
+		stat.key("Period").head(majorUint, of.MetricStat.Period)
+		stat.key("Stat").text(of.MetricStat.Stat)
+	}
+}
+
+func (q *statisticsRequest) writeCBOR(w *cborWriter) {
+	all := w.fields()
+	all.metric(&q.metricRequest)
+	all.window(q.StartTime, q.EndTime)
+	all.key("Period").head(majorUint, q.Period)
+	all.key("Statistics").head(majorList, len(q.Statistics))
+	for _, stat := range q.Statistics {
+		w.text(stat)
+	}
+}
+
+func (q *listRequest) writeCBOR(w *cborWriter) {
+	all := w.fields()
+	all.metric(&q.metricRequest)
+	all.textUnlessEmpty("RecentlyActive", q.RecentlyActive)
+	all.textUnlessEmpty("NextToken", q.NextToken)
 }

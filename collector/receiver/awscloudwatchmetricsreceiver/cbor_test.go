@@ -1,12 +1,17 @@
 package awscloudwatchmetricsreceiver
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/smithy-go/encoding/cbor"
 )
@@ -24,7 +29,7 @@ func theirs(body []byte) (page, error) {
 	p := page{Next: textOf(fields["NextToken"])}
 	eachMap(fields["MetricDataResults"], func(m cbor.Map) {
 		p.Results = append(p.Results, result{
-			textOf(m["Id"]), textOf(m["StatusCode"]), numbersOf(m["Timestamps"], timeOf), numbersOf(m["Values"], numberOf),
+			textOf(m["Id"]), textOf(m["StatusCode"]), pointsOf(numbersOf(m["Timestamps"], timeOf), numbersOf(m["Values"], numberOf)),
 		})
 	})
 	eachMap(fields["Metrics"], func(m cbor.Map) {
@@ -89,40 +94,32 @@ func numberOf(v cbor.Value) number {
 	return known(value)
 }
 
-// same compares bit by bit, but takes an empty list for none, and any NaN for another.
-func same(a, b page) bool {
-	for _, p := range []*page{&a, &b} {
-		for i := range p.Results {
-			clean(p.Results[i].Times)
-			clean(p.Results[i].Values)
-			p.Results[i].Times = append([]number(nil), p.Results[i].Times...)
-			p.Results[i].Values = append([]number(nil), p.Results[i].Values...)
-		}
-		for i := range p.Datapoints {
-			d := &p.Datapoints[i]
-			for _, n := range []*number{&d.Time, &d.Average, &d.Sum, &d.Minimum, &d.Maximum, &d.SampleCount} {
-				*n = cleaned(*n)
-			}
+// same compares to the last bit, and takes an empty list for none.
+func same(a, b page) bool { return fmt.Sprint(bitsOf(a)) == fmt.Sprint(bitsOf(b)) }
+
+// bitsOf has the bits of all numbers that are known: 0 and -0 are equal otherwise.
+func bitsOf(p page) []any {
+	out := []any{p.Next, p.Metrics}
+	for _, r := range p.Results {
+		out = append(out, r.ID, r.Status)
+		for _, p := range r.Points {
+			out = append(out, p.At, math.Float64bits(p.Value))
 		}
 	}
-	return reflect.DeepEqual(a, b)
+	for _, d := range p.Datapoints {
+		for _, n := range []number{d.Time, d.Average, d.Sum, d.Minimum, d.Maximum, d.SampleCount} {
+			out = append(out, cleaned(n))
+		}
+	}
+	return out
 }
 
-func clean(all []number) {
-	for i := range all {
-		all[i] = cleaned(all[i])
+// cleaned is a number by its bits, of which an unknown one has none.
+func cleaned(n number) string {
+	if !n.Known {
+		return "unknown"
 	}
-}
-
-// cleaned has zeros with their sign: 0 and -0 are equal to Go.
-func cleaned(n number) number {
-	switch {
-	case !n.Known:
-		return number{}
-	case n.Value == 0:
-		return number{math.Copysign(1e-300, n.Value), true}
-	}
-	return n
+	return strconv.FormatUint(math.Float64bits(n.Value), 16)
 }
 
 // compare holds our reading of an answer against the SDK's.
@@ -261,18 +258,20 @@ func TestWhatHasNoLengthIsReadToItsEnd(t *testing.T) {
 	compare(t, []byte(body))
 	p, err := rpcCBOR{}.page([]byte(body))
 	must(t, err)
-	want := result{ID: "q1", Times: []number{{300, true}, {600, true}}, Values: []number{{1, true}, {-1, true}}}
+	want := result{ID: "q1", Points: []point{{300, 1}, {600, -1}}}
 	if len(p.Results) != 1 || !reflect.DeepEqual(p.Results[0], want) {
 		t.Errorf("got %+v, want %+v", p.Results, want)
 	}
 }
 
 func TestAnAnswerThatIsNestedTooDeepIsRefused(t *testing.T) {
-	for _, kind := range []byte{0x81, 0x9f, 0xc2} {
-		body := []byte("\xa1\x61x")
-		for range 200_000 {
-			body = append(body, kind)
+	for _, kind := range []byte{0x81, 0xc2} {
+		for n := deepest - 3; n <= deepest; n++ {
+			compare(t, append(append([]byte("\xa1\x61x"), bytes.Repeat([]byte{kind}, n)...), 1))
 		}
+	}
+	for _, kind := range []byte{0x81, 0x9f, 0xc2} {
+		body := append([]byte("\xa1\x61x"), bytes.Repeat([]byte{kind}, 200_000)...)
 		if _, err := (rpcCBOR{}).page(append(body, 1)); !errors.Is(err, errNested) {
 			t.Errorf("%x: %v", kind, err)
 		}
@@ -299,6 +298,63 @@ func TestBothProtocolsSayTheSame(t *testing.T) {
 		must(t, err)
 		if !same(a, b) {
 			t.Fatalf("%s:\n%+v\n%+v", text, a, b)
+		}
+	}
+}
+
+// plain is CBOR as encoding/json wants it.
+func plain(v cbor.Value) any {
+	switch v := v.(type) {
+	case cbor.Map:
+		out := make(map[string]any, len(v))
+		for name, field := range v {
+			out[name] = plain(field)
+		}
+		return out
+	case cbor.List:
+		out := make([]any, len(v))
+		for i, item := range v {
+			out[i] = plain(item)
+		}
+		return out
+	case *cbor.Tag:
+		return plain(v.Value)
+	}
+	return v // strings and numbers are themselves
+}
+
+// TestRequestsAreTheSameInBothProtocols: what the SDK's decoder makes of one is the other.
+func TestRequestsAreTheSameInBothProtocols(t *testing.T) {
+	long := strings.Repeat("é", 40_000)
+	e := &entity{Namespace: "AWS/EC2", Dimensions: []dimension{{"InstanceId", "i-1"}, {"B", long[:200]}}}
+	var b batch
+	for i := range 300 {
+		b.Series = append(b.Series, e.series("CPU"+strconv.Itoa(i), statAverage, time.Minute))
+	}
+	b.Start, b.End = time.Unix(1_700_000_000, 0), time.Unix(1_700_003_600, 0)
+	data := &dataRequest{MetricDataQueries: queriesOf(b, time.Minute), StartTime: epochOf(b.Start), EndTime: epochOf(b.End), ScanBy: "x", MaxDatapoints: maxPoints}
+	list := &listRequest{metricRequest: metricRequest{Namespace: "N"}}
+	for name, of := range map[string]request{
+		"data": data, "list": list, "more of a list": &listRequest{metricRequest{"N", long, []dimension{{Name: "any"}}}, "PT3H", "more"},
+		"statistics": &statisticsRequest{metricRequest{"N", "M", e.Dimensions}, 1, 2, 60, []string{statSum, statMax}},
+	} {
+		for _, token := range []string{"", "next"} {
+			of.turn(token)
+			binary, err := rpcCBOR{}.message("Op", of)
+			must(t, err)
+			tree, err := cbor.Decode(binary.Body)
+			must(t, err)
+			want, err := json.Marshal(plain(tree)) // sorts names
+			must(t, err)
+			text, err := awsJSON{}.message("Op", of)
+			must(t, err)
+			var fields map[string]any
+			must(t, json.Unmarshal(text.Body, &fields))
+			got, err := json.Marshal(fields)
+			must(t, err)
+			if !bytes.Equal(got, want) {
+				t.Errorf("%s:\n%.300s\n%.300s", name, got, want)
+			}
 		}
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-
-	"github.com/aws/smithy-go/encoding/cbor"
 )
 
 // cloudWatch is CloudWatch for an account in a region.
@@ -38,11 +36,10 @@ const (
 // returns with the error.
 func (c cloudWatch) data(ctx context.Context, b batch, period time.Duration) ([]reading, error) {
 	out := make([]reading, len(b.Series))
-	fields := cbor.Map{
-		"MetricDataQueries": queriesOf(b, period), "StartTime": timeValue(b.Start), "EndTime": timeValue(b.End),
-		"ScanBy": cbor.String("TimestampAscending"), "MaxDatapoints": count(maxPoints),
+	ask := &dataRequest{
+		MetricDataQueries: queriesOf(b, period), StartTime: epochOf(b.Start), EndTime: epochOf(b.End), ScanBy: "TimestampAscending", MaxDatapoints: maxPoints,
 	}
-	err := c.pages(ctx, opMetricData, fields, func(p page) {
+	err := c.pages(ctx, opMetricData, ask, func(p page) {
 		c.Report.billed(ctx, opMetricData, len(b.Series))
 		addResults(out, p.Results)
 	})
@@ -50,33 +47,17 @@ func (c cloudWatch) data(ctx context.Context, b batch, period time.Duration) ([]
 }
 
 // queriesOf has no labels: the results are found by their ids, and a request is half as long.
-func queriesOf(b batch, period time.Duration) cbor.List {
-	list := make(cbor.List, len(b.Series))
-	var e *entity
-	var dimensions cbor.List
+func queriesOf(b batch, period time.Duration) []queryRequest {
+	out := make([]queryRequest, len(b.Series))
 	for i, s := range b.Series {
-		if s.entity != e {
-			e, dimensions = s.entity, dimensionsOf(s.Dimensions)
-		}
-		list[i] = cbor.Map{"Id": cbor.String("q" + strconv.Itoa(i)), "MetricStat": cbor.Map{
-			"Metric": cbor.Map{"Namespace": cbor.String(s.Namespace), "MetricName": cbor.String(s.Metric), "Dimensions": dimensions},
-			"Period": count(int(period.Seconds())), "Stat": cbor.String(s.Stat),
-		}}
+		out[i].ID = "q" + strconv.Itoa(i)
+		of := &out[i].MetricStat
+		of.Metric, of.Period, of.Stat = metricRequest{s.Namespace, s.Metric, s.Dimensions}, int(period.Seconds()), s.Stat
 	}
-	return list
+	return out
 }
 
-func dimensionsOf(all []dimension) cbor.List {
-	list := make(cbor.List, len(all))
-	for i, d := range all {
-		fields := cbor.Map{"Name": cbor.String(d.Name)}
-		if d.Value != "" {
-			fields["Value"] = cbor.String(d.Value)
-		}
-		list[i] = fields
-	}
-	return list
-}
+func epochOf(t time.Time) epoch { return epoch(t.Unix()) }
 
 // addResults adds a page. A status other than Complete on the last page that has the series
 // is the one that counts.
@@ -87,7 +68,7 @@ func addResults(out []reading, results []result) {
 			continue
 		}
 		out[i].Status = of.Status
-		out[i].Points = of.addPoints(out[i].Points)
+		out[i].Points = append(out[i].Points, of.Points...)
 	}
 }
 
@@ -99,29 +80,17 @@ func idOf(id string) (int, bool) {
 	return i, err == nil && i >= 0
 }
 
-func (r result) addPoints(to []point) []point {
-	n := min(len(r.Times), len(r.Values))
-	to = slices.Grow(to, n)
-	for i := range n {
-		if p, ok := r.Values[i].point(r.Times[i]); ok {
-			to = append(to, p)
-		}
-	}
-	return to
-}
-
 // statistics reads one metric with all of its statistics by GetMetricStatistics, which the
 // free tier covers.
 func (c cloudWatch) statistics(ctx context.Context, b batch, period time.Duration) ([]reading, error) {
 	first := b.Series[0]
-	stats := make(cbor.List, len(b.Series))
-	for i, s := range b.Series {
-		stats[i] = cbor.String(s.Stat)
+	ask := &statisticsRequest{
+		metricRequest: metricRequest{first.Namespace, first.Metric, first.Dimensions}, StartTime: epochOf(b.Start), EndTime: epochOf(b.End), Period: int(period.Seconds()),
 	}
-	p, err := c.page(ctx, opMetricStatistics, cbor.Map{
-		"Namespace": cbor.String(first.Namespace), "MetricName": cbor.String(first.Metric), "Dimensions": dimensionsOf(first.Dimensions),
-		"StartTime": timeValue(b.Start), "EndTime": timeValue(b.End), "Period": count(int(period.Seconds())), "Statistics": stats,
-	})
+	for _, s := range b.Series {
+		ask.Statistics = append(ask.Statistics, s.Stat)
+	}
+	p, err := c.page(ctx, opMetricStatistics, ask)
 	if err != nil {
 		return make([]reading, len(b.Series)), err
 	}
@@ -157,18 +126,12 @@ type found struct {
 // list finds the metrics of a query. A new one can take a quarter of an hour to appear
 // ("ListMetrics", Amazon CloudWatch API Reference).
 func (c cloudWatch) list(ctx context.Context, q QueryConfig, recent bool, limit int) ([]found, error) {
-	fields := cbor.Map{"Namespace": cbor.String(q.Namespace)}
-	if q.MetricName != "" {
-		fields["MetricName"] = cbor.String(q.MetricName)
-	}
-	if wanted := wantedDimensions(q.Dimensions); len(wanted) > 0 {
-		fields["Dimensions"] = dimensionsOf(wanted)
-	}
+	ask := &listRequest{metricRequest: metricRequest{q.Namespace, q.MetricName, wantedDimensions(q.Dimensions)}}
 	if recent {
-		fields["RecentlyActive"] = cbor.String("PT3H")
+		ask.RecentlyActive = "PT3H"
 	}
 	var out []found
-	err := c.pages(ctx, opListMetrics, fields, func(p page) {
+	err := c.pages(ctx, opListMetrics, ask, func(p page) {
 		c.Report.billed(ctx, opListMetrics, 1)
 		for _, f := range p.Metrics {
 			if hasExactly(f.Dimensions, q.Dimensions) {
@@ -209,10 +172,10 @@ func hasExactly(have []dimension, want map[string]string) bool {
 const maxPages = 10_000
 
 // pages calls an operation until there is no next page.
-func (c cloudWatch) pages(ctx context.Context, operation string, fields cbor.Map, take func(page)) error {
+func (c cloudWatch) pages(ctx context.Context, operation string, ask request, take func(page)) error {
 	var last string
 	for range maxPages {
-		p, err := c.page(ctx, operation, fields)
+		p, err := c.page(ctx, operation, ask)
 		if err != nil {
 			return err
 		}
@@ -223,13 +186,14 @@ func (c cloudWatch) pages(ctx context.Context, operation string, fields cbor.Map
 		if p.Next == last {
 			break
 		}
-		fields["NextToken"], last = cbor.String(p.Next), p.Next
+		last = p.Next
+		ask.turn(last)
 	}
 	return fmt.Errorf("%s: the pages have no end", c.op(operation))
 }
 
-func (c cloudWatch) page(ctx context.Context, operation string, fields cbor.Map) (page, error) {
-	m, err := c.Protocol.message(operation, fields)
+func (c cloudWatch) page(ctx context.Context, operation string, ask request) (page, error) {
+	m, err := c.Protocol.message(operation, ask)
 	if err != nil {
 		return page{}, err
 	}
@@ -243,9 +207,3 @@ func (c cloudWatch) page(ctx context.Context, operation string, fields cbor.Map)
 	}
 	return p, nil
 }
-
-func timeValue(t time.Time) cbor.Value {
-	return &cbor.Tag{ID: 1, Value: cbor.Float64(t.Unix())}
-}
-
-func count(n int) cbor.Value { return cbor.Uint(max(0, n)) }

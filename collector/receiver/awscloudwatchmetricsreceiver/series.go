@@ -8,7 +8,10 @@ import (
 )
 
 // dimension is a name and a value by which CloudWatch tells metrics apart.
-type dimension struct{ Name, Value string }
+type dimension struct {
+	Name  string
+	Value string `json:",omitempty"` // of a request: none stands for any
+}
 
 // entity is what metrics are about: an instance, or whatever the dimensions name.
 type entity struct {

@@ -4,16 +4,64 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-
-	"github.com/aws/smithy-go/encoding/cbor"
 )
 
-// protocol is a wire form of CloudWatch. Requests are one tree of values for all of them, and
-// answers become one form, so that nothing else has to know which it is.
+// protocol is a wire form of CloudWatch. Requests and answers are the same for all of them,
+// so that nothing else has to know which it is.
 type protocol interface {
-	message(operation string, fields cbor.Map) (message, error)
+	message(operation string, of request) (message, error)
 	page(body []byte) (page, error)
 }
+
+// request is one of the three below, which have the form of JSON by themselves.
+type request interface {
+	writeCBOR(w *cborWriter)
+	turn(token string) // to the next page
+}
+
+type dataRequest struct {
+	MetricDataQueries  []queryRequest
+	StartTime, EndTime epoch
+	ScanBy             string
+	MaxDatapoints      int
+	NextToken          string `json:",omitempty"`
+}
+
+type queryRequest struct {
+	ID         string `json:"Id"`
+	MetricStat struct {
+		Metric metricRequest
+		Period int
+		Stat   string
+	}
+}
+
+// metricRequest is a metric, or of a list those that have what is not empty.
+type metricRequest struct {
+	Namespace  string
+	MetricName string      `json:",omitempty"`
+	Dimensions []dimension `json:",omitempty"`
+}
+
+type statisticsRequest struct {
+	metricRequest
+	StartTime, EndTime epoch
+	Period             int
+	Statistics         []string
+}
+
+type listRequest struct {
+	metricRequest
+	RecentlyActive string `json:",omitempty"`
+	NextToken      string `json:",omitempty"`
+}
+
+func (q *dataRequest) turn(token string)     { q.NextToken = token }
+func (q *listRequest) turn(token string)     { q.NextToken = token }
+func (*statisticsRequest) turn(token string) {} // has one page
+
+// epoch is in seconds since 1970.
+type epoch int64
 
 // page is an answer to any of the three operations.
 type page struct {
@@ -25,10 +73,22 @@ type page struct {
 
 // result is what GetMetricData says of a series.
 type result struct {
-	ID     string   `json:"Id"`
-	Status string   `json:"StatusCode"`
-	Times  []number `json:"Timestamps"`
-	Values []number `json:"Values"`
+	ID     string
+	Status string
+	Points []point
+}
+
+// UnmarshalJSON makes points of times and values.
+func (r *result) UnmarshalJSON(text []byte) error {
+	var of struct {
+		ID         string `json:"Id"`
+		StatusCode string
+		Timestamps []number
+		Values     []number
+	}
+	err := json.Unmarshal(text, &of)
+	*r = result{ID: of.ID, Status: of.StatusCode, Points: pointsOf(of.Timestamps, of.Values)}
+	return err
 }
 
 // datapoint is a time with all the statistics that were asked for.
@@ -88,12 +148,26 @@ func (n number) point(at number) (point, bool) {
 	return point{At: int64(at.Value), Value: n.Value}, true
 }
 
+func pointsOf(times, values []number) []point {
+	out := make([]point, 0, min(len(times), len(values)))
+	for i := range cap(out) {
+		if p, ok := values[i].point(times[i]); ok {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+const cloudWatchTarget = "GraniteServiceVersion20100801"
+
 // rpcCBOR is "Smithy RPC v2 CBOR", which the SDKs speak with CloudWatch since 2025.
 type rpcCBOR struct{}
 
-func (rpcCBOR) message(operation string, fields cbor.Map) (message, error) {
+func (rpcCBOR) message(operation string, of request) (message, error) {
+	var w cborWriter
+	of.writeCBOR(&w)
 	return message{
-		Operation: operation, Path: "/service/" + cloudWatchTarget + "/operation/" + operation, Body: cbor.Encode(fields),
+		Operation: operation, Path: "/service/" + cloudWatchTarget + "/operation/" + operation, Body: w.out,
 		Header: map[string]string{
 			"Content-Type": "application/cbor", "Accept": "application/cbor", "Smithy-Protocol": "rpc-v2-cbor", "X-Amzn-Query-Mode": "true",
 		},
@@ -104,33 +178,13 @@ func (rpcCBOR) message(operation string, fields cbor.Map) (message, error) {
 // time is its seconds since 1970.
 type awsJSON struct{}
 
-const cloudWatchTarget = "GraniteServiceVersion20100801"
-
-func (awsJSON) message(operation string, fields cbor.Map) (message, error) {
-	m, err := jsonMessage(operation, "1.0", cloudWatchTarget, plain(fields))
-	m.Header["X-Amzn-Query-Mode"] = "true"
-	return m, err
-}
-
-// plain is a request as encoding/json wants it.
-func plain(v cbor.Value) any {
-	switch v := v.(type) {
-	case cbor.Map:
-		out := make(map[string]any, len(v))
-		for name, field := range v {
-			out[name] = plain(field)
-		}
-		return out
-	case cbor.List:
-		out := make([]any, len(v))
-		for i, item := range v {
-			out[i] = plain(item)
-		}
-		return out
-	case *cbor.Tag:
-		return plain(v.Value)
+func (awsJSON) message(operation string, of request) (message, error) {
+	m, err := jsonMessage(operation, "1.0", cloudWatchTarget, of)
+	if err != nil {
+		return message{}, err
 	}
-	return v // strings and numbers are themselves
+	m.Header["X-Amzn-Query-Mode"] = "true"
+	return m, nil
 }
 
 func (awsJSON) page(body []byte) (page, error) {

@@ -61,7 +61,7 @@ func TestPointsOfAnyNumbers(t *testing.T) {
 	values := cbor.List{cbor.Float64(1.5), cbor.Float32(2), cbor.Uint(3), cbor.Uint(4), cbor.Uint(5), cbor.Float64(math.NaN()), cbor.NegInt(7)}
 	p, err := rpcCBOR{}.page(cbor.Encode(cbor.Map{"MetricDataResults": cbor.List{cbor.Map{"Timestamps": times, "Values": values}}}))
 	must(t, err)
-	got := p.Results[0].addPoints(nil)
+	got := p.Results[0].Points
 	want := []point{{300, 1.5}, {600, 2}, {900, 3}, {1500, -7}}
 	if len(got) != len(want) {
 		t.Fatalf("%v, want %v", got, want)
