@@ -151,7 +151,7 @@ func (s *service) once(ctx context.Context, m message) ([]byte, error) {
 		return nil, s.unreachable(m.Operation, err)
 	}
 	defer answer.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
+	body, err := bodyOf(answer)
 	switch {
 	case err != nil:
 		return nil, s.unreachable(m.Operation, err)
@@ -161,6 +161,14 @@ func (s *service) once(ctx context.Context, m message) ([]byte, error) {
 		return nil, s.refusal(m.Operation, answer, body)
 	}
 	return body, nil
+}
+
+// bodyOf reads one byte more than the most, so that it shows. It makes room at once: to grow
+// by and by is to copy again and again.
+func bodyOf(answer *http.Response) ([]byte, error) {
+	room := bytes.NewBuffer(make([]byte, 0, min(max(0, answer.ContentLength), maxAnswer)+bytes.MinRead))
+	_, err := room.ReadFrom(io.LimitReader(answer.Body, maxAnswer+1))
+	return room.Bytes(), err
 }
 
 // unreachable keeps what keyless says about credentials, and tries again what the network did.

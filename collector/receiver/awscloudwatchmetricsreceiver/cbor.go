@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // The SDK's decoder makes a value of everything, which was most of what a poll cost. This one
@@ -520,6 +521,7 @@ func (f cborFields) metric(m *metricRequest) {
 }
 
 func (q *dataRequest) writeCBOR(w *cborWriter) {
+	w.out = slices.Grow(w.out, 256*(1+len(q.MetricDataQueries)))
 	all := w.fields()
 	all.window(q.StartTime, q.EndTime)
 	all.key("ScanBy").text(q.ScanBy)

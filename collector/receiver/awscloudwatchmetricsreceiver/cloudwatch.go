@@ -68,7 +68,11 @@ func addResults(out []reading, results []result) {
 			continue
 		}
 		out[i].Status = of.Status
-		out[i].Points = append(out[i].Points, of.Points...)
+		if out[i].Points == nil { // as with all but the longest answers
+			out[i].Points = of.Points
+		} else {
+			out[i].Points = append(out[i].Points, of.Points...)
+		}
 	}
 }
 

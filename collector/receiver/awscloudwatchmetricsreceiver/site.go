@@ -102,7 +102,8 @@ func firstErrors(errs []error) error {
 // window that these need would only bring what is known of the others.
 func (s *site) batches(ctx context.Context, all []series, end time.Time, api string) ([]batch, error) {
 	now, lookback := s.slot(end), s.slots(s.config.Lookback)
-	var current, lagging []series
+	current := make([]series, 0, len(all))
+	var lagging []series
 	from := [2]uint32{now, now}
 	for _, each := range all {
 		m, err := s.marks.of(ctx, each)

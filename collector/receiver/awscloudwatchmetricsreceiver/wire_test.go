@@ -110,7 +110,7 @@ func TestAPackIsWithinTheLimitsOfARequest(t *testing.T) {
 	for i := range 1300 {
 		e.Metrics = append(e.Metrics, metricOf{Name: time.Duration(i).String(), Stats: []string{statSum}})
 	}
-	all := e.all(time.Minute)
+	all := e.add(nil, time.Minute, true)
 	for window, want := range map[time.Duration]int{time.Hour: 3, 24 * time.Hour: 19, 15 * 24 * time.Hour: 325} {
 		batches, n := pack(all, time.Minute, time.Unix(0, 0), time.Unix(0, 0).Add(window), maxQueries), 0
 		for _, b := range batches {
