@@ -223,6 +223,14 @@ func TestASummaryIsNeverHalf(t *testing.T) {
 	}
 }
 
+func TestAResourceWithoutPointsIsNotPassedOn(t *testing.T) {
+	empty, full := &entity{Namespace: "N", Dimensions: []dimension{{"D", "1"}}}, &entity{Namespace: "N", Dimensions: []dimension{{"D", "2"}}}
+	md := shape{}.build([]fresh{{series: empty.series("M", statSum, time.Minute)}, {series: full.series("M", statSum, time.Minute), Points: []point{{60, 1}}}})
+	if md.ResourceMetrics().Len() != 1 || md.DataPointCount() != 1 {
+		t.Errorf("%d resources, %d points", md.ResourceMetrics().Len(), md.DataPointCount())
+	}
+}
+
 func TestOtherAccountsAreReachedThroughTheirRoles(t *testing.T) {
 	for name, c := range map[string]struct {
 		externalID string
