@@ -163,6 +163,10 @@ func FuzzCBOR(f *testing.F) {
 	for range 50 {
 		f.Add(cbor.Encode(anyAnswer(random)))
 	}
+	for _, name := range []string{opMetricData, opListMetrics, opMetricStatistics} {
+		_, _, body := recordedAnswer(f, name+".response")
+		f.Add(body)
+	}
 	f.Fuzz(func(t *testing.T, body []byte) { compare(t, body) })
 }
 
