@@ -33,7 +33,7 @@ func recordedAnswer(tb testing.TB, name string) (status int, header http.Header,
 }
 
 func TestRecordedAnswersAreRead(t *testing.T) {
-	const at = 946845296 // of each
+	const at = 946684800 // of each
 	metric := found{Name: "__MetricName__", Dimensions: []dimension{{"__Name__", "__Value__"}, {"__Name__", "__Value__"}}}
 	one := number{1, true}
 	both := datapoint{number{at, true}, one, one, one, one, one}
