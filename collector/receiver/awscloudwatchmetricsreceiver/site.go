@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 
+	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/collector/receiver/awscloudwatchmetricsreceiver/internal/metadata"
 )
 
@@ -30,6 +31,8 @@ type site struct {
 	report    *report
 	allowance *allowance
 	resume    int // the batch that the budget was not enough for
+	metrics   int // that there were when it was last told
+	told      bool
 }
 
 var errBudget = errors.New("the budget of this hour is used up: the rest is read later")
@@ -309,7 +312,12 @@ func problems(b batch, readings []reading) error {
 	}
 	var errs []error
 	for status, n := range seen {
-		errs = append(errs, fmt.Errorf("%d of %d metrics are answered with %s, for example %s: they are read again", n, len(readings), status, first[status]))
+		text := fmt.Sprintf("%d of %d metrics are answered with %s, for example %s: they are read again", n, len(readings), status, first[status])
+		e := &keyless.Error{Hop: keyless.HopDelivery, Op: opMetricData, Message: text, Temporary: status != statusForbidden}
+		if status == statusForbidden { // its code would be that of a request that is refused
+			e.Hint = "the role may not read these metrics: they may be another account's"
+		}
+		errs = append(errs, e)
 	}
 	return errors.Join(errs...)
 }
