@@ -1,10 +1,12 @@
 package awscloudwatchmetricsreceiver
 
 import (
+	"encoding/xml"
 	"io"
 	"net/http"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -93,4 +95,25 @@ func BenchmarkAnswer(b *testing.B) {
 		addResults(make([]reading, maxQueries), p.Results)
 	}
 	b.ReportMetric(float64(used()-began)/float64(b.N)/1e6, "cpu-ms/op")
+}
+
+// BenchmarkInstances decodes what EC2 says of a thousand instances.
+func BenchmarkInstances(b *testing.B) {
+	item := `<item><groupSet></groupSet><instancesSet><item><architecture>x86_64</architecture><cpuOptions><coreCount>1</coreCount></cpuOptions><imageId>ami-06be7d03f9390fcb6</imageId>` +
+		`<instanceId>i-00074100351defad3</instanceId><instanceState><code>16</code><name>running</name></instanceState><instanceType>m5.large</instanceType><placement><availabilityZone>eu-west-1a</availabilityZone></placement>` +
+		`<privateDnsName>ip-10-116-5-79.eu-west-1.compute.internal</privateDnsName><tagSet><item><key>Name</key><value>web</value></item></tagSet></item></instancesSet></item>`
+	body := []byte(`<DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><reservationSet>` + strings.Repeat(item, 1000) + `</reservationSet></DescribeInstancesResponse>`)
+	for name, read := range map[string]func(*instancesAnswer) error{
+		"here": func(a *instancesAnswer) error { return a.read(body) }, "encoding/xml": func(a *instancesAnswer) error { return xml.Unmarshal(body, a) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				var a instancesAnswer
+				if err := read(&a); err != nil || len(a.Instances) != 1000 {
+					b.Fatalf("%d instances, %v", len(a.Instances), err)
+				}
+			}
+		})
+	}
 }

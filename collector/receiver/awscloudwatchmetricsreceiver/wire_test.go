@@ -1,10 +1,15 @@
 package awscloudwatchmetricsreceiver
 
 import (
+	"bytes"
 	"encoding/xml"
 	"errors"
+	"io"
 	"math"
+	"math/rand/v2"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -90,19 +95,75 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 func FuzzInstances(f *testing.F) {
 	f.Add([]byte(`<DescribeInstancesResponse><reservationSet><item><instancesSet><item><instanceId>i-1</instanceId><instanceType>m5.large</instanceType></item></instancesSet></item></reservationSet></DescribeInstancesResponse>`))
-	f.Fuzz(func(_ *testing.T, body []byte) {
-		var page instancesAnswer
-		_ = xml.Unmarshal(body, &page)
-		for i := range page.Instances {
-			createDefaultConfig().EC2.entity(&page.Instances[i])
+	f.Add([]byte(`<?xml version="1.0" encoding="UTF-8"?>` + "\n" + `<a xmlns="x"><b/><nextToken>&lt;&amp;</nextToken><reservationSet><item><instancesSet><item><tagSet><item><key>k</key><value></value></item></tagSet><placement><availabilityZone>z</availabilityZone></placement></item></instancesSet></item></reservationSet></a>`))
+	f.Add([]byte(`<a><instanceStatusSet><item><instanceId>i</instanceId><systemStatus><status>ok</status><details><item>x</item></details></systemStatus></item></instanceStatusSet></a>`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var got, want instancesAnswer
+		var statuses, wanted statusAnswer
+		alike(t, body, got.read(body), xml.Unmarshal(body, &want), &got, &want)
+		alike(t, body, statuses.read(body), xml.Unmarshal(body, &wanted), &statuses, &wanted)
+		for i := range got.Instances {
+			createDefaultConfig().EC2.entity(&got.Instances[i])
 		}
-		var statuses statusAnswer
-		_ = xml.Unmarshal(body, &statuses)
 		for _, s := range statuses.Statuses {
 			s.health()
 		}
 		explain(http.Header{}, body)
 	})
+}
+
+// alike holds our reading of XML against that of encoding/xml.
+func alike(t *testing.T, body []byte, err, wanted error, got, want any) {
+	t.Helper()
+	if (err == nil) != (wanted == nil) || err == nil && !reflect.DeepEqual(got, want) {
+		t.Fatalf("%q:\ngot  %+v, %v\nwant %+v, %v", body, got, err, want, wanted)
+	}
+}
+
+func TestDeepXMLIsLeftToTheLibrary(t *testing.T) {
+	body := []byte(strings.Repeat("<a>", 100_000))
+	if x := plainXML(body); x.document(x.skip) {
+		t.Error("it is plain")
+	}
+	if err := new(instancesAnswer).read(body); err == nil {
+		t.Error("it has no end")
+	}
+}
+
+// TestAnswersOfEC2AreReadAsXML damages answers, and wants them read as encoding/xml does, and
+// those that are whole without its help.
+func TestAnswersOfEC2AreReadAsXML(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	far := newFar(t, sandbox.Options{}, fleet("eu-west-1", 3, sandbox.Delivery{}))
+	plain, both := 0, 0
+	rt := roundTrip(func(r *http.Request) *http.Response {
+		got, err := far.RoundTripper().RoundTrip(r)
+		must(t, err)
+		body, err := io.ReadAll(got.Body)
+		must(t, err)
+		got.Body = io.NopCloser(bytes.NewReader(body))
+		for n := range 2000 {
+			damaged := slices.Clone(body)
+			for range min(n, 1+random.IntN(2)) {
+				const signs = "<>/&; \"='!?x\n\r\x00]"
+				damaged[random.IntN(len(body))] = signs[random.IntN(len(signs))]
+			}
+			var a, want instancesAnswer
+			var b, wanted statusAnswer
+			alike(t, damaged, a.read(damaged), xml.Unmarshal(damaged, &want), &a, &want)
+			alike(t, damaged, b.read(damaged), xml.Unmarshal(damaged, &wanted), &b, &wanted)
+		}
+		x := plainXML(body)
+		if both++; x.document(x.skip) {
+			plain++
+		}
+		return got
+	})
+	_, err := EstimateOptions{Credentials: newHost().GetCredentialsProvider()}.look(t, configOf(), rt)
+	must(t, err)
+	if plain != both || both < 3 {
+		t.Errorf("%d of %d answers are plain", plain, both)
+	}
 }
 
 func TestAPackIsWithinTheLimitsOfARequest(t *testing.T) {
