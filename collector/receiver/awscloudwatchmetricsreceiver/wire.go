@@ -56,9 +56,9 @@ type listRequest struct {
 	NextToken      string `json:",omitempty"`
 }
 
-func (q *dataRequest) turn(token string)     { q.NextToken = token }
-func (q *listRequest) turn(token string)     { q.NextToken = token }
-func (*statisticsRequest) turn(token string) {} // has one page
+func (q *dataRequest) turn(token string) { q.NextToken = token }
+func (q *listRequest) turn(token string) { q.NextToken = token }
+func (*statisticsRequest) turn(string)   {} // has one page
 
 // epoch is in seconds since 1970.
 type epoch int64
