@@ -201,14 +201,14 @@ func TestTheReceiverReadsWhatTheSDKReads(t *testing.T) {
 			var pages atomic.Int32
 			to := newSink(t)
 			at := awsHost{"monitoring": shortPages(t, c, &pages), "sts": c.URL(sandbox.STS)}
-			collect(t, administrator(t), at, `
+			collect(t, administrator(t), at.receiver(`
     lookback: 1h
     metrics:
       protocol: `+protocol+`
       period: 1m
       delay: 0s
       queries: [{namespace: Random, dimensions: {series: "*"}, stats: [`+strings.Join(randomStats, ", ")+`]}]
-`, to, func(string) bool { return to.count() >= len(want) })
+`), to, func(string) bool { return to.count() >= len(want) })
 			to.wantExactly(t, want)
 			if n := pages.Load(); n < 40 {
 				t.Errorf("%d pages: the test shows less than it should", n)
@@ -225,7 +225,7 @@ func TestAReceiverThatMayNotReadSaysSo(t *testing.T) {
 	at := awsHost{"monitoring": c.URL(sandbox.CloudWatch), "sts": c.URL(sandbox.STS)}
 	env := administrator(t)
 	refused := func(env environment, protocol, word string) {
-		log := collect(t, env, at, "    metrics: {protocol: "+protocol+", queries: [{namespace: Random}]}\n", to, func(log string) bool { return strings.Contains(log, "not all could be read") })
+		log := collect(t, env, at.receiver("    metrics: {protocol: "+protocol+", queries: [{namespace: Random}]}\n"), to, func(log string) bool { return strings.Contains(log, "not all could be read") })
 		if to.count() != 0 || !strings.Contains(log, word) {
 			t.Errorf("%s: %d points, want %s:\n%s", protocol, to.count(), word, log)
 		}

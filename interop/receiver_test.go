@@ -159,22 +159,23 @@ func (s *sink) wantExactly(t *testing.T, want map[string]float64) {
 // awsHost is an address of each service of AWS.
 type awsHost map[string]string
 
-// collect starts the collector with a receiver, which has points of a minute, and waits until
-// it has read all that there is, as done reports.
-func collect(t *testing.T, env environment, at awsHost, options string, to *sink, done func(log string) bool) string {
-	t.Helper()
-	addresses, err := json.Marshal(at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := filepath.Join(t.TempDir(), "collector.yaml")
-	text := `
-receivers:
+// receiver is a receiver of what is there, with further options.
+func (a awsHost) receiver(options string) string {
+	addresses, _ := json.Marshal(a)
+	return `
   aws_cloudwatch_metrics:
     endpoints: ` + string(addresses) + `
-    allow_endpoint: false
     regions: [eu-west-1]
-` + options + `
+` + options
+}
+
+// collect starts the collector with a receiver, which has points of a minute, and waits until
+// it has read all that there is, as done reports.
+func collect(t *testing.T, env environment, receiver string, to *sink, done func(log string) bool) string {
+	t.Helper()
+	config := filepath.Join(t.TempDir(), "collector.yaml")
+	text := `
+receivers:` + receiver + `
 exporters:
   otlp_http: {endpoint: "` + to.URL + `", encoding: json, compression: none, sending_queue: {enabled: false}}
 service:
@@ -329,7 +330,7 @@ func TestTheReceiverReadsOfMotoWhatBoto3Reads(t *testing.T) {
 		want[pointKey("AWS/EC2/"+p[1].(string), map[string]string{"InstanceId": p[0].(string)}, p[2].(string), at)] = p[4].(float64)
 	}
 	front, to := proxy.before(t, address), newSink(t)
-	log := collect(t, env, awsHost{"monitoring": front, "ec2": front, "sts": front}, ofInstances("prod"), to, func(string) bool { return to.count() >= len(want) })
+	log := collect(t, env, awsHost{"monitoring": front, "ec2": front, "sts": front}.receiver(ofInstances("prod")), to, func(string) bool { return to.count() >= len(want) })
 	to.wantExactly(t, want)
 	if proxy.count("DescribeInstances") < 2 || len(truth.Instances) != 12 || proxy.count("GetMetricData") != 1 || proxy.count("ListMetrics") != 0 {
 		t.Errorf("%d instances by %v", len(truth.Instances), proxy.operations)
@@ -357,7 +358,7 @@ func TestATagThatNobodyHasCostsNothing(t *testing.T) {
 	env := administrator(t)
 	run(t, env, installed(t, "moto", "venv-setup/bin/python"), "-c", fleetOfMoto, address).wantSuccess(t)
 	front, to := proxy.before(t, address), newSink(t)
-	collect(t, env, awsHost{"monitoring": front, "ec2": front, "sts": front}, ofInstances("nobody"), to, func(log string) bool {
+	collect(t, env, awsHost{"monitoring": front, "ec2": front, "sts": front}.receiver(ofInstances("nobody")), to, func(log string) bool {
 		return strings.Contains(log, "what is read") && proxy.count("DescribeInstances") > 0
 	})
 	if to.count() != 0 || slices.Collect(maps.Keys(proxy.operations)) == nil || proxy.count("GetMetricData")+proxy.count("ListMetrics")+proxy.count("GetMetricStatistics") != 0 {
