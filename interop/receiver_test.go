@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -187,26 +188,26 @@ service:
 	}
 	cmd := exec.CommandContext(t.Context(), collector(t), "--config", config)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	log := &spoken{}
-	cmd.Env, cmd.Stdout, cmd.Stderr = env.list(), log, log
+	said := &spoken{}
+	cmd.Env, cmd.Stdout, cmd.Stderr = env.list(), said, said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
 	deadline := time.After(time.Minute)
-	for !done(log.String()) {
+	for !done(said.String()) {
 		select {
 		case <-ended:
-			t.Fatalf("the collector has ended:\n%s", log)
+			t.Fatalf("the collector has ended:\n%s", said)
 		case <-deadline:
-			t.Fatalf("the collector does not read all; it has %d points and says\n%s", to.count(), log)
+			t.Fatalf("the collector does not read all; it has %d points and says\n%s", to.count(), said)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	<-ended
-	return log.String()
+	return said.String()
 }
 
 // spoken is what a program says, while it says it.
@@ -240,6 +241,7 @@ func (p *pager) before(t *testing.T, address string) string {
 		t.Fatal(err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(far)
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // the collector leaves when it has what it is to have
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		form, _ := url.ParseQuery(string(body))
@@ -330,13 +332,17 @@ func TestTheReceiverReadsOfMotoWhatBoto3Reads(t *testing.T) {
 		want[pointKey("AWS/EC2/"+p[1].(string), map[string]string{"InstanceId": p[0].(string)}, p[2].(string), at)] = p[4].(float64)
 	}
 	front, to := proxy.before(t, address), newSink(t)
-	log := collect(t, env, awsHost{"monitoring": front, "ec2": front, "sts": front}.receiver(ofInstances("prod")), to, func(string) bool { return to.count() >= len(want) })
+	at := awsHost{"monitoring": front, "ec2": front, "sts": front}
+	said := collect(t, env, at.receiver(ofInstances("prod")), to, func(string) bool { return to.count() >= len(want) })
 	to.wantExactly(t, want)
-	if proxy.count("DescribeInstances") < 2 || len(truth.Instances) != 12 || proxy.count("GetMetricData") != 1 || proxy.count("ListMetrics") != 0 {
+	free := newSink(t) // by the operation of the free tier
+	collect(t, env, at.receiver(ofInstances("prod")+"    statistics_api: metric_statistics\n"), free, func(string) bool { return free.count() >= len(want) })
+	free.wantExactly(t, want)
+	if proxy.count("DescribeInstances") < 4 || len(truth.Instances) != 12 || proxy.count("GetMetricData") != 1 || proxy.count("GetMetricStatistics") < 12 || proxy.count("ListMetrics") != 0 {
 		t.Errorf("%d instances by %v", len(truth.Instances), proxy.operations)
 	}
-	if !strings.Contains(log, "123456789012") {
-		t.Errorf("the log does not name the account:\n%s", log)
+	if !strings.Contains(said, "123456789012") {
+		t.Errorf("the log does not name the account:\n%s", said)
 	}
 	for id, attributes := range truth.Instances {
 		for name, value := range attributes {
