@@ -37,6 +37,10 @@ for word in "$@"; do
 		;;
 	interop)
 		scripts/parts.sh interop || status=1
+		if [[ -z ${COLLECTOR_PROGRAM:-} ]]; then
+			scripts/collector.sh build || status=1
+			export COLLECTOR_PROGRAM=$root/bin/keyless-collector
+		fi
 		suite interop interop -count=1 -timeout=40m || status=1
 		suite conditions interop/conditions -count=1 || status=1
 		;;

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 
+	"go.uber.org/zap"
+
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/awssts"
 )
@@ -101,7 +103,7 @@ func (a *account) resolve(ctx context.Context, p *poller) error {
 			return err
 		}
 	}
-	p.logger.Info("an account is read", accountField(a.id), regionsField(regions))
+	p.logger.Info("an account is read", accountField(a.id), regionsField(regions), zap.Stringer("provider", p.provider))
 	var sites []*site
 	for _, region := range regions {
 		s, err := p.site(a, region)

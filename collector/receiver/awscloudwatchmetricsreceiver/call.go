@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/smithy-go/encoding/cbor"
-
 	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/awssts"
 	"github.com/keyless-id/keyless/transport"
@@ -90,21 +88,12 @@ func queryMessage(operation, version string, fields url.Values) message {
 	}
 }
 
-// cborMessage is in "Smithy RPC v2 CBOR", which the SDKs speak with CloudWatch since 2025.
-func cborMessage(operation string, fields cbor.Map) message {
-	return message{
-		Operation: operation, Path: "/service/GraniteServiceVersion20100801/operation/" + operation, Body: cbor.Encode(fields),
-		Header: map[string]string{
-			"Content-Type": "application/cbor", "Accept": "application/cbor", "Smithy-Protocol": "rpc-v2-cbor", "X-Amzn-Query-Mode": "true",
-		},
-	}
-}
-
-func jsonMessage(operation, prefix string, fields any) (message, error) {
+// jsonMessage is in "AWS JSON", of version 1.0 or 1.1.
+func jsonMessage(operation, version, target string, fields any) (message, error) {
 	body, err := json.Marshal(fields)
 	return message{
 		Operation: operation, Path: "/", Body: body,
-		Header: map[string]string{"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": prefix + "." + operation},
+		Header: map[string]string{"Content-Type": "application/x-amz-json-" + version, "X-Amz-Target": target + "." + operation},
 	}, err
 }
 
@@ -162,7 +151,7 @@ func (s *service) once(ctx context.Context, m message) ([]byte, error) {
 		return nil, s.unreachable(m.Operation, err)
 	}
 	defer answer.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
+	body, err := bodyOf(answer)
 	switch {
 	case err != nil:
 		return nil, s.unreachable(m.Operation, err)
@@ -172,6 +161,14 @@ func (s *service) once(ctx context.Context, m message) ([]byte, error) {
 		return nil, s.refusal(m.Operation, answer, body)
 	}
 	return body, nil
+}
+
+// bodyOf reads one byte more than the most, so that it shows. It makes room at once: to grow
+// by and by is to copy again and again.
+func bodyOf(answer *http.Response) ([]byte, error) {
+	room := bytes.NewBuffer(make([]byte, 0, min(max(0, answer.ContentLength), maxAnswer)+bytes.MinRead))
+	_, err := room.ReadFrom(io.LimitReader(answer.Body, maxAnswer+1))
+	return room.Bytes(), err
 }
 
 // unreachable keeps what keyless says about credentials, and tries again what the network did.
@@ -233,12 +230,8 @@ func explain(header http.Header, body []byte) (code, text string) {
 	var e awsError
 	switch kind := header.Get("Content-Type"); {
 	case strings.Contains(kind, "cbor"):
-		fields, _ := decodeMap(body)
-		e.Type, e.Text = stringOf(fields["__type"]), stringOf(fields["message"])
-		if e.Text == "" {
-			e.Text = stringOf(fields["Message"])
-		}
-	case strings.Contains(kind, "json"):
+		e = rpcCBOR{}.errorOf(body)
+	case strings.Contains(kind, "json"), bytes.HasPrefix(body, []byte("{")): // moto says text
 		_ = json.Unmarshal(body, &e)
 	default:
 		_ = xml.Unmarshal(body, &e)

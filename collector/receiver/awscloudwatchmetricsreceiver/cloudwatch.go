@@ -1,18 +1,19 @@
 package awscloudwatchmetricsreceiver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"time"
-
-	"github.com/aws/smithy-go/encoding/cbor"
 )
 
 // cloudWatch is CloudWatch for an account in a region.
-type cloudWatch struct{ *service }
+type cloudWatch struct {
+	*service
+	Protocol protocol
+}
 
 // point is a value at the begin of its period, in seconds since 1970.
 type point struct {
@@ -35,57 +36,44 @@ const (
 // returns with the error.
 func (c cloudWatch) data(ctx context.Context, b batch, period time.Duration) ([]reading, error) {
 	out := make([]reading, len(b.Series))
-	fields := cbor.Map{
-		"MetricDataQueries": queriesOf(b, period), "StartTime": timeValue(b.Start), "EndTime": timeValue(b.End),
-		"ScanBy": cbor.String("TimestampAscending"), "MaxDatapoints": count(maxPoints),
+	ask := &dataRequest{
+		MetricDataQueries: queriesOf(b, period), StartTime: epochOf(b.Start), EndTime: epochOf(b.End), ScanBy: "TimestampAscending", MaxDatapoints: maxPoints,
 	}
-	err := c.pages(ctx, opMetricData, fields, func(page cbor.Map) {
+	err := c.pages(ctx, opMetricData, ask, func(p page) {
 		c.Report.billed(ctx, opMetricData, len(b.Series))
-		addResults(out, page)
+		addResults(out, p.Results)
 	})
 	return out, err
 }
 
 // queriesOf has no labels: the results are found by their ids, and a request is half as long.
-func queriesOf(b batch, period time.Duration) cbor.List {
-	list := make(cbor.List, len(b.Series))
-	var e *entity
-	var dimensions cbor.List
+func queriesOf(b batch, period time.Duration) []queryRequest {
+	out := make([]queryRequest, len(b.Series))
 	for i, s := range b.Series {
-		if s.entity != e {
-			e, dimensions = s.entity, dimensionsOf(s.Dimensions)
-		}
-		list[i] = cbor.Map{"Id": cbor.String("q" + strconv.Itoa(i)), "MetricStat": cbor.Map{
-			"Metric": cbor.Map{"Namespace": cbor.String(s.Namespace), "MetricName": cbor.String(s.Metric), "Dimensions": dimensions},
-			"Period": count(int(period.Seconds())), "Stat": cbor.String(s.Stat),
-		}}
+		out[i].ID = "q" + strconv.Itoa(i)
+		of := &out[i].MetricStat
+		of.Metric, of.Period, of.Stat = metricRequest{s.Namespace, s.Metric, s.Dimensions}, int(period.Seconds()), s.Stat
 	}
-	return list
+	return out
 }
 
-func dimensionsOf(all []dimension) cbor.List {
-	list := make(cbor.List, len(all))
-	for i, d := range all {
-		fields := cbor.Map{"Name": cbor.String(d.Name)}
-		if d.Value != "" {
-			fields["Value"] = cbor.String(d.Value)
-		}
-		list[i] = fields
-	}
-	return list
-}
+func epochOf(t time.Time) epoch { return epoch(t.Unix()) }
 
 // addResults adds a page. A status other than Complete on the last page that has the series
 // is the one that counts.
-func addResults(out []reading, page cbor.Map) {
-	each(page["MetricDataResults"], func(result cbor.Map) {
-		i, ok := idOf(stringOf(result["Id"]))
+func addResults(out []reading, results []result) {
+	for _, of := range results {
+		i, ok := idOf(of.ID)
 		if !ok || i >= len(out) {
-			return
+			continue
 		}
-		out[i].Status = stringOf(result["StatusCode"])
-		out[i].Points = append(out[i].Points, pointsOf(listOf(result["Timestamps"]), listOf(result["Values"]))...)
-	})
+		out[i].Status = of.Status
+		if out[i].Points == nil { // as with all but the longest answers
+			out[i].Points = of.Points
+		} else {
+			out[i].Points = append(out[i].Points, of.Points...)
+		}
+	}
 }
 
 func idOf(id string) (int, bool) {
@@ -96,85 +84,65 @@ func idOf(id string) (int, bool) {
 	return i, err == nil && i >= 0
 }
 
-func pointsOf(times, values cbor.List) []point {
-	out := make([]point, 0, len(times))
-	for i := range min(len(times), len(values)) {
-		at, isTime := secondsOf(times[i])
-		value, isNumber := numberOf(values[i])
-		if isTime && isNumber && !math.IsNaN(value) {
-			out = append(out, point{At: at, Value: value})
-		}
-	}
-	return out
-}
-
 // statistics reads one metric with all of its statistics by GetMetricStatistics, which the
 // free tier covers.
 func (c cloudWatch) statistics(ctx context.Context, b batch, period time.Duration) ([]reading, error) {
 	first := b.Series[0]
-	stats := make(cbor.List, len(b.Series))
-	for i, s := range b.Series {
-		stats[i] = cbor.String(s.Stat)
+	ask := &statisticsRequest{
+		metricRequest: metricRequest{first.Namespace, first.Metric, first.Dimensions}, StartTime: epochOf(b.Start), EndTime: epochOf(b.End), Period: int(period.Seconds()),
 	}
-	body, err := c.call(ctx, cborMessage(opMetricStatistics, cbor.Map{
-		"Namespace": cbor.String(first.Namespace), "MetricName": cbor.String(first.Metric), "Dimensions": dimensionsOf(first.Dimensions),
-		"StartTime": timeValue(b.Start), "EndTime": timeValue(b.End), "Period": count(int(period.Seconds())), "Statistics": stats,
-	}))
+	for _, s := range b.Series {
+		ask.Statistics = append(ask.Statistics, s.Stat)
+	}
+	p, err := c.page(ctx, opMetricStatistics, ask)
 	if err != nil {
 		return make([]reading, len(b.Series)), err
 	}
 	c.Report.billed(ctx, opMetricStatistics, 1)
-	page, err := decodeMap(body)
-	if err != nil {
-		return make([]reading, len(b.Series)), err
-	}
-	return statisticsOf(b.Series, page), nil
+	return statisticsOf(b.Series, p.Datapoints), nil
 }
 
 // statisticsOf sorts the points, which come in no order.
-func statisticsOf(all []series, page cbor.Map) []reading {
+func statisticsOf(all []series, points []datapoint) []reading {
 	out := make([]reading, len(all))
 	for i, s := range all {
 		out[i].Status = statusComplete
-		each(page["Datapoints"], func(fields cbor.Map) {
-			at, isTime := secondsOf(fields["Timestamp"])
-			value, isNumber := numberOf(fields[s.Stat])
-			if isTime && isNumber {
-				out[i].Points = append(out[i].Points, point{At: at, Value: value})
+		for j := range points {
+			value := points[j].stat(s.Stat)
+			if value == nil {
+				continue
 			}
-		})
-		slices.SortFunc(out[i].Points, func(a, b point) int { return int(a.At - b.At) })
+			if p, ok := value.point(points[j].Time); ok {
+				out[i].Points = append(out[i].Points, p)
+			}
+		}
+		slices.SortFunc(out[i].Points, func(a, b point) int { return cmp.Compare(a.At, b.At) })
 	}
 	return out
 }
 
 // found is a metric that ListMetrics knows.
 type found struct {
-	Name       string
+	Name       string `json:"MetricName"`
 	Dimensions []dimension
 }
 
 // list finds the metrics of a query. A new one can take a quarter of an hour to appear
 // ("ListMetrics", Amazon CloudWatch API Reference).
 func (c cloudWatch) list(ctx context.Context, q QueryConfig, recent bool, limit int) ([]found, error) {
-	fields := cbor.Map{"Namespace": cbor.String(q.Namespace)}
-	if q.MetricName != "" {
-		fields["MetricName"] = cbor.String(q.MetricName)
-	}
-	if wanted := wantedDimensions(q.Dimensions); len(wanted) > 0 {
-		fields["Dimensions"] = dimensionsOf(wanted)
-	}
+	ask := &listRequest{metricRequest: metricRequest{q.Namespace, q.MetricName, wantedDimensions(q.Dimensions)}}
 	if recent {
-		fields["RecentlyActive"] = cbor.String("PT3H")
+		ask.RecentlyActive = "PT3H"
 	}
 	var out []found
-	err := c.pages(ctx, opListMetrics, fields, func(page cbor.Map) {
+	err := c.pages(ctx, opListMetrics, ask, func(p page) {
 		c.Report.billed(ctx, opListMetrics, 1)
-		each(page["Metrics"], func(fields cbor.Map) {
-			if f := foundOf(fields); hasExactly(f.Dimensions, q.Dimensions) {
+		for _, f := range p.Metrics {
+			if hasExactly(f.Dimensions, q.Dimensions) {
+				slices.SortFunc(f.Dimensions, byName)
 				out = append(out, f)
 			}
-		})
+		}
 	})
 	if limit > 0 && len(out) > limit {
 		out = out[:limit]
@@ -205,38 +173,41 @@ func hasExactly(have []dimension, want map[string]string) bool {
 	})
 }
 
-func foundOf(fields cbor.Map) found {
-	f := found{Name: stringOf(fields["MetricName"])}
-	each(fields["Dimensions"], func(d cbor.Map) {
-		f.Dimensions = append(f.Dimensions, dimension{stringOf(d["Name"]), stringOf(d["Value"])})
-	})
-	slices.SortFunc(f.Dimensions, byName)
-	return f
-}
-
 const maxPages = 10_000
 
 // pages calls an operation until there is no next page.
-func (c cloudWatch) pages(ctx context.Context, operation string, fields cbor.Map, take func(cbor.Map)) error {
+func (c cloudWatch) pages(ctx context.Context, operation string, ask request, take func(page)) error {
 	var last string
 	for range maxPages {
-		body, err := c.call(ctx, cborMessage(operation, fields))
+		p, err := c.page(ctx, operation, ask)
 		if err != nil {
 			return err
 		}
-		page, err := decodeMap(body)
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.op(operation), err)
-		}
-		take(page)
-		next := stringOf(page["NextToken"])
-		if next == "" {
+		take(p)
+		if p.Next == "" {
 			return nil
 		}
-		if next == last {
+		if p.Next == last {
 			break
 		}
-		fields["NextToken"], last = cbor.String(next), next
+		last = p.Next
+		ask.turn(last)
 	}
 	return fmt.Errorf("%s: the pages have no end", c.op(operation))
+}
+
+func (c cloudWatch) page(ctx context.Context, operation string, ask request) (page, error) {
+	m, err := c.Protocol.message(operation, ask)
+	if err != nil {
+		return page{}, err
+	}
+	body, err := c.call(ctx, m)
+	if err != nil {
+		return page{}, err
+	}
+	p, err := c.Protocol.page(body)
+	if err != nil {
+		return page{}, fmt.Errorf("%s: %w", c.op(operation), err)
+	}
+	return p, nil
 }

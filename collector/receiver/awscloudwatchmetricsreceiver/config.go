@@ -69,6 +69,14 @@ type MetricsConfig struct {
 	Delay              time.Duration    `mapstructure:"delay"` // what is younger is not asked for yet
 	Queries            []QueryConfig    `mapstructure:"queries"`
 	Discovery          *DiscoveryConfig `mapstructure:"discovery"`
+	Protocol           string           `mapstructure:"protocol"` // cbor, or json for servers that do not speak that
+}
+
+func (c MetricsConfig) protocol() protocol {
+	if c.Protocol == protocolJSON {
+		return awsJSON{}
+	}
+	return rpcCBOR{}
 }
 
 // QueryConfig is one metric, or those that ListMetrics finds: an empty name stands for all
@@ -128,6 +136,7 @@ type ShardConfig struct {
 const (
 	apiData, apiStatistics, apiAuto                       = "metric_data", "metric_statistics", "auto"
 	formatGauge, formatSummary                            = "gauge", "summary"
+	protocolCBOR, protocolJSON                            = "cbor", "json"
 	profileMinimal, profileStandard, profileMetricbeat    = "minimal", "standard", "metricbeat"
 	anyValue                                              = "*"
 	statAverage, statSum, statMin, statMax, statSampleCnt = "Average", "Sum", "Minimum", "Maximum", "SampleCount"
@@ -138,7 +147,7 @@ func createDefaultConfig() *Config {
 	client.Timeout = 30 * time.Second
 	return &Config{
 		ClientConfig:  client,
-		Metrics:       MetricsConfig{CollectionInterval: 5 * time.Minute, Period: 5 * time.Minute, Delay: 2 * time.Minute},
+		Metrics:       MetricsConfig{CollectionInterval: 5 * time.Minute, Period: 5 * time.Minute, Delay: 2 * time.Minute, Protocol: protocolCBOR},
 		EC2:           EC2Config{Profile: profileStandard, States: []string{"running"}, Refresh: 5 * time.Minute},
 		Lookback:      time.Hour,
 		MaxBackfill:   24 * time.Hour,
@@ -319,6 +328,8 @@ func (c *Config) checkChoices() error {
 		return fmt.Errorf("`statistics_api` must be metric_data, metric_statistics or auto, not %q", c.StatisticsAPI)
 	case !slices.Contains([]string{formatGauge, formatSummary}, c.Format):
 		return fmt.Errorf("`format` must be gauge or summary, not %q", c.Format)
+	case !slices.Contains([]string{protocolCBOR, protocolJSON}, c.Metrics.Protocol):
+		return fmt.Errorf("`metrics.protocol` must be cbor or json, not %q", c.Metrics.Protocol)
 	case !slices.Contains([]string{profileMinimal, profileStandard, profileMetricbeat}, c.EC2.Profile):
 		return fmt.Errorf("`ec2.profile` must be minimal, standard or metricbeat, not %q", c.EC2.Profile)
 	case c.Concurrency < 1:

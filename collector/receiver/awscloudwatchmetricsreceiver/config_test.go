@@ -45,7 +45,7 @@ func TestEveryOptionIsRead(t *testing.T) {
 		ExternalID: "e-1", SessionName: "collector", Regions: []string{"*"},
 	}}
 	want.Metrics = MetricsConfig{
-		CollectionInterval: 15 * time.Minute, Period: time.Minute, Delay: 3 * time.Minute,
+		CollectionInterval: 15 * time.Minute, Period: time.Minute, Delay: 3 * time.Minute, Protocol: "json",
 		Queries: []QueryConfig{{
 			Namespace: "AWS/RDS", MetricName: "CPUUtilization", Dimensions: map[string]string{"DBInstanceIdentifier": "*"}, Stats: []string{"Average", "p99"},
 			Optional: true, ResourceType: "rds:db", Tags: map[string][]string{"env": {"prod"}},
@@ -76,6 +76,7 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 		"stat":      `"Median" is no statistic`,
 		"budget":    "not both",
 		"shard":     "`shard.index` must be less than `shard.count`",
+		"protocol":  "`metrics.protocol` must be cbor or json",
 		"choices":   "`ec2.profile` must be minimal, standard or metricbeat",
 		"roles":     "`accounts[0]`",
 	} {

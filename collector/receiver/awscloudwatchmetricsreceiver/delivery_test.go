@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,6 +40,42 @@ func TestEachPointArrivesOnceHoweverLateItIs(t *testing.T) {
 			t.Errorf("%v points counted, %d arrived", got, to.count())
 		}
 	})
+}
+
+// speaking counts requests to CloudWatch by their content type, and now and then has one
+// refused in the protocol in which it is asked.
+type speaking struct {
+	*sandbox.Sandbox
+	types map[string]int
+}
+
+func (s speaking) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasPrefix(r.URL.Host, "monitoring") {
+		kind := r.Header.Get("Content-Type")
+		if s.types[kind]++; s.types[kind]%5 == 0 {
+			s.SetFault(sandbox.CloudWatch, sandbox.Fault{Status: 400, Code: "Throttling", Times: 1})
+		}
+	}
+	return s.RoundTripper().RoundTrip(r)
+}
+
+func TestEachProtocolReadsByEachOperation(t *testing.T) {
+	for protocol, kind := range map[string]string{protocolCBOR: "application/cbor", protocolJSON: "application/x-amz-json-1.0"} {
+		for _, api := range []string{apiData, apiStatistics} {
+			synctest.Test(t, func(t *testing.T) {
+				far := speaking{newFar(t, sandbox.Options{}, fleet("eu-west-1", 2, tardy())), make(map[string]int)}
+				began, to := midday(t), newSink()
+				c := configOf(func(c *Config) { c.Lookback, c.Metrics.Protocol, c.StatisticsAPI = 3*time.Hour, protocol, api })
+				r := start(t, far, newHost(), c, to)
+				time.Sleep(6 * time.Hour)
+				r.stop(t)
+				to.wantOnce(t, far.Sandbox, c, began, time.Now().Add(-c.Lookback))
+				if len(far.types) != 1 || far.types[kind] == 0 || r.counted(t, "throttled") == 0 {
+					t.Errorf("%s: %v, %v throttled", protocol, far.types, r.counted(t, "throttled"))
+				}
+			})
+		}
+	}
 }
 
 // The receiver is stopped in mid-poll or is killed: then what counts is what was on its disk.

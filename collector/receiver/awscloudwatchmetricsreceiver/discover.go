@@ -54,16 +54,28 @@ func (s *site) findInstances(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	s.instances, s.at = make([]*entity, len(all)), now
-	for i := range all {
-		s.instances[i] = s.config.EC2.entity(&all[i])
-	}
+	s.instances, s.at = s.config.EC2.entities(all), now
 	return nil
+}
+
+// entities share what those of the same type have in common.
+func (c EC2Config) entities(all []instance) []*entity {
+	profiles := make(map[string][]metricOf)
+	out := make([]*entity, len(all))
+	for i := range all {
+		kind := all[i].Type
+		if profiles[kind] == nil {
+			profiles[kind] = slices.Clip(profileOf(c.Profile, kind))
+		}
+		out[i] = c.entity(&all[i])
+		out[i].Metrics = profiles[kind]
+	}
+	return out
 }
 
 // entity is an instance with the attributes of OpenTelemetry's semantic conventions.
 func (c EC2Config) entity(i *instance) *entity {
-	e := &entity{Namespace: "AWS/EC2", Dimensions: []dimension{{"InstanceId", i.ID}}, Metrics: profileOf(c.Profile, i.Type)}
+	e := &entity{Namespace: "AWS/EC2", Dimensions: []dimension{{"InstanceId", i.ID}}}
 	tags := make([]dimension, len(i.Tags))
 	for n, tag := range i.Tags {
 		tags[n] = dimension{tag.Key, tag.Value}

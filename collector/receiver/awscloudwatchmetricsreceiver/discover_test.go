@@ -172,7 +172,8 @@ func TestListMetricsIsAskedOnlyForWildcards(t *testing.T) {
 	for name, c := range map[string]struct {
 		dimension string
 		calls     bool
-	}{"any": {"*", true}, "one": {"q", false}} {
+		protocol  string
+	}{"any": {"*", true, protocolCBOR}, "any by JSON": {"*", true, protocolJSON}, "one": {"q", false, protocolCBOR}} {
 		synctest.Test(t, func(t *testing.T) {
 			region := sandbox.Region{Name: "eu-west-1", Series: []sandbox.MetricSeries{{
 				Metric: sandbox.Metric{Namespace: "AWS/SQS", Name: "NumberOfMessagesSent", Dimensions: []sandbox.Dimension{{Name: "QueueName", Value: "q"}}},
@@ -180,7 +181,7 @@ func TestListMetricsIsAskedOnlyForWildcards(t *testing.T) {
 			far, to := newFar(t, sandbox.Options{}, region), newSink()
 			midday(t)
 			config := configOf(func(to *Config) {
-				to.EC2.Enabled, to.Format = false, formatSummary
+				to.EC2.Enabled, to.Format, to.Metrics.Protocol = false, formatSummary, c.protocol
 				to.Metrics.Queries = []QueryConfig{{
 					Namespace: "AWS/SQS", MetricName: "NumberOfMessagesSent", Dimensions: map[string]string{"QueueName": c.dimension}, Stats: []string{statSum, statSampleCnt, statMin, statMax},
 				}}
@@ -219,6 +220,14 @@ func TestASummaryIsNeverHalf(t *testing.T) {
 	complete(two)
 	if len(two[0].Points) != 2 {
 		t.Error("a gauge lost a point")
+	}
+}
+
+func TestAResourceWithoutPointsIsNotPassedOn(t *testing.T) {
+	empty, full := &entity{Namespace: "N", Dimensions: []dimension{{"D", "1"}}}, &entity{Namespace: "N", Dimensions: []dimension{{"D", "2"}}}
+	md := shape{}.build([]fresh{{series: empty.series("M", statSum, time.Minute)}, {series: full.series("M", statSum, time.Minute), Points: []point{{60, 1}}}})
+	if md.ResourceMetrics().Len() != 1 || md.DataPointCount() != 1 {
+		t.Errorf("%d resources, %d points", md.ResourceMetrics().Len(), md.DataPointCount())
 	}
 }
 

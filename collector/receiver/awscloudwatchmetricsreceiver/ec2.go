@@ -19,14 +19,16 @@ const ec2Version = "2016-11-15"
 
 // instance is what the receiver wants to know of an instance.
 type instance struct {
-	ID    string `xml:"instanceId"`
-	Type  string `xml:"instanceType"`
-	Image string `xml:"imageId"`
-	Zone  string `xml:"placement>availabilityZone"`
-	Tags  []struct {
-		Key   string `xml:"key"`
-		Value string `xml:"value"`
-	} `xml:"tagSet>item"`
+	ID    string        `xml:"instanceId"`
+	Type  string        `xml:"instanceType"`
+	Image string        `xml:"imageId"`
+	Zone  string        `xml:"placement>availabilityZone"`
+	Tags  []instanceTag `xml:"tagSet>item"`
+}
+
+type instanceTag struct {
+	Key   string `xml:"key"`
+	Value string `xml:"value"`
 }
 
 type instancesAnswer struct {
@@ -55,7 +57,7 @@ func (e ec2) instances(ctx context.Context, tags map[string][]string, states []s
 	var all []instance
 	err := e.pages(ctx, opInstances, filters(tags, states), func(body []byte) (string, error) {
 		var page instancesAnswer
-		err := xml.Unmarshal(body, &page) //nolint:gosec // texts and lists of them, which encoding/xml bounds
+		err := page.read(body)
 		all = append(all, page.Instances...)
 		return page.Next, err
 	})
@@ -67,7 +69,7 @@ func (e ec2) statuses(ctx context.Context) ([]instanceStatus, error) {
 	var all []instanceStatus
 	err := e.pages(ctx, opInstanceStatus, url.Values{}, func(body []byte) (string, error) {
 		var page statusAnswer
-		err := xml.Unmarshal(body, &page) //nolint:gosec // texts and lists of them, which encoding/xml bounds
+		err := page.read(body)
 		all = append(all, page.Statuses...)
 		return page.Next, err
 	})

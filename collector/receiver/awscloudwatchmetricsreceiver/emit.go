@@ -28,6 +28,9 @@ type shape struct {
 func (s shape) build(all []fresh) pmetric.Metrics {
 	out := pmetric.NewMetrics()
 	for _, of := range runs(all, func(a, b fresh) bool { return a.entity == b.entity }) {
+		if !hasPoints(of) {
+			continue
+		}
 		metrics := s.resource(out.ResourceMetrics().AppendEmpty(), of[0].entity)
 		for _, stats := range runs(of, func(a, b fresh) bool { return a.Metric == b.Metric }) {
 			if !hasPoints(stats) {

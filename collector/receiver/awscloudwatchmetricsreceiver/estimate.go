@@ -160,7 +160,7 @@ func (o EstimateOptions) assume(c *Config) []*entity {
 	for _, kind := range slices.Sorted(maps.Keys(o.Instances)) {
 		for range o.Instances[kind] {
 			if c.EC2.Enabled {
-				add(c.EC2.entity(&instance{ID: "i-" + strconv.Itoa(len(out)), Type: kind}))
+				out = append(out, c.EC2.entities([]instance{{ID: "i-" + strconv.Itoa(len(out)), Type: kind}})...)
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +26,10 @@ import (
 
 	"github.com/keyless-id/keyless/sandbox"
 )
+
+// The generated tests start the receiver without an extension for credentials. What the SDK
+// then looks for must not be looked for outside of this machine.
+var _ = os.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 // host has the extensions, and the disk that outlives a receiver.
 type host struct {

@@ -152,14 +152,17 @@ func (m *marks) save(ctx context.Context, touched map[uint8]struct{}, now uint32
 	return nil
 }
 
-const marksVersion = 1
+const (
+	marksVersion = 1
+	markBytes    = 40 // that a mark has at most, unless it is a strange one
+)
 
 var errMarks = errors.New("the cursor is damaged, or of another version")
 
 // encodeMarks is a version, the marks, and a check sum. A series without gaps, as most are,
 // has short numbers when they tell what is missing.
 func encodeMarks(all map[uint64]*mark) []byte {
-	out := append(make([]byte, 0, 1+len(all)*24+8), marksVersion)
+	out := append(make([]byte, 0, 1+len(all)*markBytes+8), marksVersion)
 	for key, m := range all {
 		out = binary.BigEndian.AppendUint64(out, key)
 		out = binary.AppendUvarint(out, uint64(m.head))

@@ -30,7 +30,7 @@ func TestTheCursorComesBackAsItWas(t *testing.T) {
 		m := &mark{through: uint32(i + 7)}
 		m.add(uint32(1000 + i))
 		m.add(uint32(1002 + i*3))
-		all[spread(i)] = m
+		all[hash(i).spread()] = m
 	}
 	got, err := decodeMarks(encodeMarks(all))
 	if err != nil || !reflect.DeepEqual(got, all) {
@@ -94,7 +94,7 @@ func TestTheCursorOfASteadySeriesIsShort(t *testing.T) {
 		for slot := range uint32(memorySlots + 10) {
 			m.add(5_600_000 - memorySlots - 10 + slot)
 		}
-		all[spread(i)] = m
+		all[hash(i).spread()] = m
 	}
 	if got := len(encodeMarks(all)) / len(all); got > 20 {
 		t.Errorf("%d bytes each", got)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -37,6 +38,7 @@ type poller struct {
 	report    *report
 
 	client    *http.Client
+	provider  *namedProvider
 	store     storage.Client // nil without an extension
 	accounts  []*account
 	allowance *allowance
@@ -131,7 +133,8 @@ func (p *poller) credentials(ctx context.Context, host component.Host) (keyless.
 		if err != nil {
 			return nil, fmt.Errorf("the SDK's default credentials: %w", err)
 		}
-		return awssdk.Credentials{Provider: ambient.Credentials}, nil
+		p.provider = &namedProvider{CredentialsProvider: ambient.Credentials, name: "default chain"}
+		return awssdk.Credentials{Provider: p.provider}, nil
 	}
 	found, ok := host.GetExtensions()[*id]
 	if !ok {
@@ -143,7 +146,33 @@ func (p *poller) credentials(ctx context.Context, host component.Host) (keyless.
 	if !ok {
 		return nil, fmt.Errorf("`credentials_provider`: the extension %q has no credentials for AWS", id)
 	}
-	return awssdk.Credentials{Provider: provider.GetCredentialsProvider()}, nil
+	p.provider = &namedProvider{CredentialsProvider: provider.GetCredentialsProvider(), name: id.String()}
+	return awssdk.Credentials{Provider: p.provider}, nil
+}
+
+// namedProvider remembers from where credentials were, for the log.
+type namedProvider struct {
+	aws.CredentialsProvider
+	name   string
+	source atomic.Value
+}
+
+func (n *namedProvider) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	c, err := n.CredentialsProvider.Retrieve(ctx)
+	if err == nil {
+		n.source.Store(c.Source)
+	}
+	return c, err
+}
+
+func (n *namedProvider) String() string {
+	if n == nil {
+		return ""
+	}
+	if source, _ := n.source.Load().(string); source != "" && source != n.name {
+		return n.name + ": " + source
+	}
+	return n.name
 }
 
 func (p *poller) storage(ctx context.Context, host component.Host) (storage.Client, error) {
@@ -199,7 +228,7 @@ func (p *poller) site(a *account, region string) (*site, error) {
 		err = errors.Join(err, failed)
 		return of
 	}
-	s.cloudWatch, s.ec2, s.tagging = cloudWatch{ask(serviceCloudWatch)}, ec2{ask(serviceEC2)}, tagging{ask(serviceTagging)}
+	s.cloudWatch, s.ec2, s.tagging = cloudWatch{ask(serviceCloudWatch), p.config.Metrics.protocol()}, ec2{ask(serviceEC2)}, tagging{ask(serviceTagging)}
 	return s, err
 }
 
@@ -218,13 +247,31 @@ func (p *poller) poll(ctx context.Context, now time.Time) {
 	everywhere(p.config.Concurrency, sites, func(s *site) { p.complain(s.discover(ctx, now), s.account, s.region) })
 	var all load
 	for _, s := range sites {
-		all = all.plus(loadOf(s.entities(p.config.Shard)))
+		mine := s.entities(p.config.Shard)
+		of := loadOf(mine)
+		p.tell(s, len(mine), of.Core+of.Optional)
+		all = all.plus(of)
 	}
 	p.decide(p.config.planOf(all), all)
 	everywhere(p.config.Concurrency, sites, func(s *site) { p.complain(s.read(ctx, now, p.plan), s.account, s.region) })
 	if p.allowance.PerHour > 0 {
 		p.report.left(ctx, p.allowance.left(time.Now()))
 	}
+}
+
+// tell says once what there is at a site; that it grows and shrinks is for those who look
+// closer.
+func (p *poller) tell(s *site, resources, metrics int) {
+	if s.told && metrics == s.metrics {
+		return
+	}
+	level := zap.InfoLevel
+	if s.told {
+		level = zap.DebugLevel
+	}
+	s.told, s.metrics = true, metrics
+	p.logger.Log(level, "a region is read", accountField(s.account), zap.String("region", s.region), zap.Stringer("provider", p.provider),
+		zap.Int("resources", resources), zap.Int("metrics", metrics))
 }
 
 func (p *poller) everywhere(all []*account, do func(*account)) {

@@ -2,13 +2,15 @@ package awscloudwatchmetricsreceiver
 
 import (
 	"cmp"
-	"hash/fnv"
 	"slices"
 	"time"
 )
 
 // dimension is a name and a value by which CloudWatch tells metrics apart.
-type dimension struct{ Name, Value string }
+type dimension struct {
+	Name  string
+	Value string `json:",omitempty"` // of a request: none stands for any
+}
 
 // entity is what metrics are about: an instance, or whatever the dimensions name.
 type entity struct {
@@ -37,67 +39,74 @@ type health struct {
 // series is one metric with one statistic, which is what AWS bills.
 type series struct {
 	*entity
-	Metric   string
-	Stat     string
-	Optional bool
-	key      uint64
+	Metric string
+	Stat   string
+	key    uint64
 }
 
 func (e *entity) sum() uint64 {
 	if e.hash == 0 {
-		h := fnv.New64a()
-		write := func(s string) { _, _ = h.Write([]byte(s)); _, _ = h.Write([]byte{0}) }
-		write(e.Namespace)
+		h := newHash().add(e.Namespace)
 		for _, d := range e.Dimensions {
-			write(d.Name)
-			write(d.Value)
+			h = h.add(d.Name).add(d.Value)
 		}
-		e.hash = spread(h.Sum64())
+		e.hash = h.spread()
 	}
 	return e.hash
 }
 
+// hash is FNV-1a. That of hash/fnv wants bytes, of which each series would need its own.
+type hash uint64
+
+func newHash() hash { return 14695981039346656037 }
+
+// add adds a text and its end.
+func (h hash) add(s string) hash {
+	for i := range len(s) {
+		h = h.byte(s[i])
+	}
+	return h.byte(0)
+}
+
+func (h hash) byte(b byte) hash { return (h ^ hash(b)) * 1099511628211 }
+
 // spread lets each bit of a hash depend on all of them: neighbours by number would otherwise
 // be neighbours by hash.
-func spread(h uint64) uint64 {
+func (h hash) spread() uint64 {
 	h ^= h >> 33
 	h *= 0xff51afd7ed558ccd
-	return h ^ h>>33
+	return uint64(h ^ h>>33)
 }
 
 // bucket is the part of the cursor that knows the entity.
 func (e *entity) bucket() uint8 { return uint8(e.sum() >> 56) }
 
 func (e *entity) series(metric, stat string, period time.Duration) series {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(metric + "\x00" + stat + "\x00" + period.String()))
-	return series{entity: e, Metric: metric, Stat: stat, key: spread(h.Sum64() ^ e.sum())}
+	h := newHash().add(metric).add(stat) ^ hash(period) ^ hash(e.sum()) //nolint:gosec // any number will do
+	return series{entity: e, Metric: metric, Stat: stat, key: h.spread()}
 }
 
-// all are the series of an entity.
-func (e *entity) all(period time.Duration) []series {
-	var out []series
+// add adds the series of an entity.
+func (e *entity) add(to []series, period time.Duration, optional bool) []series {
 	for _, m := range e.Metrics {
+		if m.Optional && !optional {
+			continue
+		}
 		for _, stat := range m.Stats {
-			s := e.series(m.Name, stat, period)
-			s.Optional = m.Optional
-			out = append(out, s)
+			to = append(to, e.series(m.Name, stat, period))
 		}
 	}
-	return out
+	return to
 }
 
 // seriesOf are those of all entities, in the order of the buckets: a batch then touches few.
 func seriesOf(entities []*entity, period time.Duration, optional bool) []series {
 	sorted := slices.Clone(entities)
 	slices.SortFunc(sorted, func(a, b *entity) int { return cmp.Compare(a.sum(), b.sum()) })
-	var out []series
+	of := loadOf(entities)
+	out := make([]series, 0, of.Core+of.Optional)
 	for _, e := range sorted {
-		for _, s := range e.all(period) {
-			if optional || !s.Optional {
-				out = append(out, s)
-			}
-		}
+		out = e.add(out, period, optional)
 	}
 	return out
 }

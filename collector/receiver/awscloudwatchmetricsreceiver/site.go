@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 
+	keyless "github.com/keyless-id/keyless"
 	"github.com/keyless-id/keyless/collector/receiver/awscloudwatchmetricsreceiver/internal/metadata"
 )
 
@@ -30,6 +31,8 @@ type site struct {
 	report    *report
 	allowance *allowance
 	resume    int // the batch that the budget was not enough for
+	metrics   int // that there were when it was last told
+	told      bool
 }
 
 var errBudget = errors.New("the budget of this hour is used up: the rest is read later")
@@ -102,7 +105,8 @@ func firstErrors(errs []error) error {
 // window that these need would only bring what is known of the others.
 func (s *site) batches(ctx context.Context, all []series, end time.Time, api string) ([]batch, error) {
 	now, lookback := s.slot(end), s.slots(s.config.Lookback)
-	var current, lagging []series
+	current := make([]series, 0, len(all))
+	var lagging []series
 	from := [2]uint32{now, now}
 	for _, each := range all {
 		m, err := s.marks.of(ctx, each)
@@ -308,7 +312,12 @@ func problems(b batch, readings []reading) error {
 	}
 	var errs []error
 	for status, n := range seen {
-		errs = append(errs, fmt.Errorf("%d of %d metrics are answered with %s, for example %s: they are read again", n, len(readings), status, first[status]))
+		text := fmt.Sprintf("%d of %d metrics are answered with %s, for example %s: they are read again", n, len(readings), status, first[status])
+		e := &keyless.Error{Hop: keyless.HopDelivery, Op: opMetricData, Message: text, Temporary: status != statusForbidden}
+		if status == statusForbidden { // its code would be that of a request that is refused
+			e.Hint = "the role may not read these metrics: they may be another account's"
+		}
+		errs = append(errs, e)
 	}
 	return errors.Join(errs...)
 }

@@ -44,7 +44,7 @@ func (t tagging) resources(ctx context.Context, kind string, tags map[string][]s
 	}
 	out := make(tagged)
 	for range maxPages {
-		m, err := jsonMessage(opResources, "ResourceGroupsTaggingAPI_20170126", ask)
+		m, err := jsonMessage(opResources, "1.1", "ResourceGroupsTaggingAPI_20170126", ask)
 		if err != nil {
 			return nil, err
 		}

@@ -1,76 +1,196 @@
 package awscloudwatchmetricsreceiver
 
 import (
-	"errors"
+	"encoding/json"
 	"fmt"
 	"math"
-	"time"
-
-	"github.com/aws/smithy-go/encoding/cbor"
 )
 
-var errNotMap = errors.New("the answer is no CBOR map")
+// protocol is a wire form of CloudWatch. Requests and answers are the same for all of them,
+// so that nothing else has to know which it is.
+type protocol interface {
+	message(operation string, of request) (message, error)
+	page(body []byte) (page, error)
+}
 
-func decodeMap(body []byte) (cbor.Map, error) {
-	value, err := cbor.Decode(body)
-	if err != nil {
-		return nil, fmt.Errorf("the answer is no CBOR: %w", err)
+// request is one of the three below, which have the form of JSON by themselves.
+type request interface {
+	writeCBOR(w *cborWriter)
+	turn(token string) // to the next page
+}
+
+type dataRequest struct {
+	MetricDataQueries  []queryRequest
+	StartTime, EndTime epoch
+	ScanBy             string
+	MaxDatapoints      int
+	NextToken          string `json:",omitempty"`
+}
+
+type queryRequest struct {
+	ID         string `json:"Id"`
+	MetricStat struct {
+		Metric metricRequest
+		Period int
+		Stat   string
 	}
-	fields, ok := value.(cbor.Map)
-	if !ok {
-		return nil, errNotMap
+}
+
+// metricRequest is a metric, or of a list those that have what is not empty.
+type metricRequest struct {
+	Namespace  string
+	MetricName string      `json:",omitempty"`
+	Dimensions []dimension `json:",omitempty"`
+}
+
+type statisticsRequest struct {
+	metricRequest
+	StartTime, EndTime epoch
+	Period             int
+	Statistics         []string
+}
+
+type listRequest struct {
+	metricRequest
+	RecentlyActive string `json:",omitempty"`
+	NextToken      string `json:",omitempty"`
+}
+
+func (q *dataRequest) turn(token string) { q.NextToken = token }
+func (q *listRequest) turn(token string) { q.NextToken = token }
+func (*statisticsRequest) turn(string)   {} // has one page
+
+// epoch is in seconds since 1970.
+type epoch int64
+
+// page is an answer to any of the three operations.
+type page struct {
+	Next       string      `json:"NextToken"`
+	Results    []result    `json:"MetricDataResults"` // of GetMetricData
+	Metrics    []found     `json:"Metrics"`           // of ListMetrics
+	Datapoints []datapoint `json:"Datapoints"`        // of GetMetricStatistics
+}
+
+// result is what GetMetricData says of a series.
+type result struct {
+	ID     string
+	Status string
+	Points []point
+}
+
+// UnmarshalJSON makes points of times and values.
+func (r *result) UnmarshalJSON(text []byte) error {
+	var of struct {
+		ID         string `json:"Id"`
+		StatusCode string
+		Timestamps []number
+		Values     []number
 	}
-	return fields, nil
+	err := json.Unmarshal(text, &of)
+	*r = result{ID: of.ID, Status: of.StatusCode, Points: pointsOf(of.Timestamps, of.Values)}
+	return err
 }
 
-func stringOf(v cbor.Value) string {
-	s, _ := v.(cbor.String)
-	return string(s)
+// datapoint is a time with all the statistics that were asked for.
+type datapoint struct {
+	Time                                        number `json:"Timestamp"`
+	Average, Sum, Minimum, Maximum, SampleCount number
 }
 
-func listOf(v cbor.Value) cbor.List {
-	list, _ := v.(cbor.List)
-	return list
+// stat is where a statistic is, or nil.
+func (d *datapoint) stat(name string) *number {
+	switch name {
+	case statAverage:
+		return &d.Average
+	case statSum:
+		return &d.Sum
+	case statMin:
+		return &d.Minimum
+	case statMax:
+		return &d.Maximum
+	case statSampleCnt:
+		return &d.SampleCount
+	}
+	return nil
 }
 
-// each calls f with the maps of a list.
-func each(v cbor.Value, f func(cbor.Map)) {
-	for _, item := range listOf(v) {
-		if fields, ok := item.(cbor.Map); ok {
-			f(fields)
+// number is one that was there, and was one.
+type number struct {
+	Value float64
+	Known bool
+}
+
+func known(value float64) number { return number{value, !math.IsNaN(value)} }
+
+// UnmarshalJSON takes the texts of AWS JSON for what is no number in JSON, too.
+func (n *number) UnmarshalJSON(text []byte) error {
+	*n = number{}
+	switch string(text) {
+	case `"Infinity"`:
+		*n = known(math.Inf(1))
+	case `"-Infinity"`:
+		*n = known(math.Inf(-1))
+	default:
+		var value float64
+		if string(text) != "null" && json.Unmarshal(text, &value) == nil {
+			*n = known(value)
 		}
 	}
+	return nil
 }
 
-// secondsOf is a timestamp, tag 1 with seconds since 1970 in any form of number.
-func secondsOf(v cbor.Value) (int64, bool) {
-	tag, ok := v.(*cbor.Tag)
-	if !ok || tag.ID != 1 {
-		return 0, false
+// point is the value at a time, which is in seconds since 1970.
+func (n number) point(at number) (point, bool) {
+	ok := n.Known && at.Known && at.Value >= 0 && at.Value <= math.MaxUint32
+	if !ok {
+		return point{}, false
 	}
-	seconds, ok := numberOf(tag.Value)
-	if !ok || seconds < 0 || seconds > math.MaxUint32 {
-		return 0, false
+	return point{At: int64(at.Value), Value: n.Value}, true
+}
+
+func pointsOf(times, values []number) []point {
+	out := make([]point, 0, min(len(times), len(values)))
+	for i := range cap(out) {
+		if p, ok := values[i].point(times[i]); ok {
+			out = append(out, p)
+		}
 	}
-	return int64(seconds), true
+	return out
 }
 
-func numberOf(v cbor.Value) (float64, bool) {
-	switch n := v.(type) {
-	case cbor.Float64:
-		return float64(n), true
-	case cbor.Float32:
-		return float64(n), true
-	case cbor.Uint:
-		return float64(n), true
-	case cbor.NegInt:
-		return -float64(n), true
+const cloudWatchTarget = "GraniteServiceVersion20100801"
+
+// rpcCBOR is "Smithy RPC v2 CBOR", which the SDKs speak with CloudWatch since 2025.
+type rpcCBOR struct{}
+
+func (rpcCBOR) message(operation string, of request) (message, error) {
+	var w cborWriter
+	of.writeCBOR(&w)
+	return message{
+		Operation: operation, Path: "/service/" + cloudWatchTarget + "/operation/" + operation, Body: w.out,
+		Header: map[string]string{
+			"Content-Type": "application/cbor", "Accept": "application/cbor", "Smithy-Protocol": "rpc-v2-cbor", "X-Amzn-Query-Mode": "true",
+		},
+	}, nil
+}
+
+// awsJSON is "AWS JSON 1.0", the second of the three that AWS's model of CloudWatch lists. A
+// time is its seconds since 1970.
+type awsJSON struct{}
+
+func (awsJSON) message(operation string, of request) (message, error) {
+	m, err := jsonMessage(operation, "1.0", cloudWatchTarget, of)
+	if err != nil {
+		return message{}, err
 	}
-	return 0, false
+	m.Header["X-Amzn-Query-Mode"] = "true"
+	return m, nil
 }
 
-func timeValue(t time.Time) cbor.Value {
-	return &cbor.Tag{ID: 1, Value: cbor.Float64(t.Unix())}
+func (awsJSON) page(body []byte) (page, error) {
+	var p page
+	if err := json.Unmarshal(body, &p); err != nil {
+		return page{}, fmt.Errorf("the answer is no JSON: %w", err)
+	}
+	return p, nil
 }
-
-func count(n int) cbor.Value { return cbor.Uint(max(0, n)) }

@@ -1,10 +1,15 @@
 package awscloudwatchmetricsreceiver
 
 import (
+	"bytes"
 	"encoding/xml"
 	"errors"
+	"io"
 	"math"
+	"math/rand/v2"
 	"net/http"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -23,6 +28,8 @@ func TestErrorsAreUnderstoodInEachProtocol(t *testing.T) {
 		"in query mode": {"application/cbor", "InvalidParameterValue;Sender", body, "InvalidParameterValue", "bad value"},
 		"ec2":           {"text/xml", "", "<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>no</Message></Error></Errors></Response>", "UnauthorizedOperation", "no"},
 		"sts":           {"text/xml", "", "<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>", "AccessDenied", "no"},
+		"json":          {"application/x-amz-json-1.0", "ValidationError;Sender", `{"__type":"GraniteServiceVersion20100801#ValidationException","Message":"no"}`, "ValidationError", "no"},
+		"of moto":       {"text", "", `{"__type":"com.amazonaws.cloudwatch#ValidationException","message":"no"}`, "ValidationException", "no"},
 		"tagging":       {"application/x-amz-json-1.1", "", `{"__type":"ThrottledException","message":"slow"}`, "ThrottledException", "slow"},
 		"a proxy":       {"text/html", "", "<html>oops", "", ""},
 		"nothing":       {"application/cbor", "", "", "", ""},
@@ -57,7 +64,9 @@ func TestPointsOfAnyNumbers(t *testing.T) {
 	at := func(v cbor.Value) cbor.Value { return &cbor.Tag{ID: 1, Value: v} }
 	times := cbor.List{at(cbor.Uint(300)), at(cbor.Float64(600.5)), at(cbor.Float32(900)), cbor.String("x"), at(cbor.NegInt(5)), at(cbor.Uint(1200)), at(cbor.Uint(1500))}
 	values := cbor.List{cbor.Float64(1.5), cbor.Float32(2), cbor.Uint(3), cbor.Uint(4), cbor.Uint(5), cbor.Float64(math.NaN()), cbor.NegInt(7)}
-	got := pointsOf(times, values)
+	p, err := rpcCBOR{}.page(cbor.Encode(cbor.Map{"MetricDataResults": cbor.List{cbor.Map{"Timestamps": times, "Values": values}}}))
+	must(t, err)
+	got := p.Results[0].Points
 	want := []point{{300, 1.5}, {600, 2}, {900, 3}, {1500, -7}}
 	if len(got) != len(want) {
 		t.Fatalf("%v, want %v", got, want)
@@ -75,7 +84,7 @@ func TestPagesThatDoNotEndAreAnError(t *testing.T) {
 		Client:   &http.Client{Transport: roundTrip(func(r *http.Request) *http.Response { return answer(r, 200, "application/cbor", string(body)) })},
 		Endpoint: "http://127.0.0.1:1", Limits: map[string]*limiter{opListMetrics: {Rate: 1000, Burst: 1000}},
 	}
-	if _, err := (cloudWatch{s}).list(t.Context(), QueryConfig{Namespace: "AWS/RDS"}, false, 0); err == nil || !strings.Contains(err.Error(), "no end") {
+	if _, err := (cloudWatch{s, rpcCBOR{}}).list(t.Context(), QueryConfig{Namespace: "AWS/RDS"}, false, 0); err == nil || !strings.Contains(err.Error(), "no end") {
 		t.Errorf("%v", err)
 	}
 }
@@ -84,38 +93,18 @@ type roundTrip func(*http.Request) *http.Response
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
 
-func FuzzMetricData(f *testing.F) {
-	f.Add(cbor.Encode(cbor.Map{"MetricDataResults": cbor.List{cbor.Map{
-		"Id": cbor.String("q0"), "StatusCode": cbor.String("Complete"), "Timestamps": cbor.List{&cbor.Tag{ID: 1, Value: cbor.Uint(300)}}, "Values": cbor.List{cbor.Float64(1)},
-	}}}))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		page, err := decodeMap(body)
-		if err != nil {
-			return
-		}
-		out := make([]reading, 2)
-		addResults(out, page)
-		for _, r := range out {
-			for _, p := range r.Points {
-				if p.At < 0 || p.At > math.MaxUint32 || math.IsNaN(p.Value) {
-					t.Errorf("%v", p)
-				}
-			}
-		}
-		each(page["Metrics"], func(m cbor.Map) { foundOf(m) })
-	})
-}
-
 func FuzzInstances(f *testing.F) {
 	f.Add([]byte(`<DescribeInstancesResponse><reservationSet><item><instancesSet><item><instanceId>i-1</instanceId><instanceType>m5.large</instanceType></item></instancesSet></item></reservationSet></DescribeInstancesResponse>`))
-	f.Fuzz(func(_ *testing.T, body []byte) {
-		var page instancesAnswer
-		_ = xml.Unmarshal(body, &page)
-		for i := range page.Instances {
-			createDefaultConfig().EC2.entity(&page.Instances[i])
+	f.Add([]byte(`<?xml version="1.0" encoding="UTF-8"?>` + "\n" + `<a xmlns="x"><b/><nextToken>&lt;&amp;</nextToken><reservationSet><item><instancesSet><item><tagSet><item><key>k</key><value></value></item></tagSet><placement><availabilityZone>z</availabilityZone></placement></item></instancesSet></item></reservationSet></a>`))
+	f.Add([]byte(`<a><instanceStatusSet><item><instanceId>i</instanceId><systemStatus><status>ok</status><details><item>x</item></details></systemStatus></item></instanceStatusSet></a>`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var got, want instancesAnswer
+		var statuses, wanted statusAnswer
+		alike(t, body, &got, &want)
+		alike(t, body, &statuses, &wanted)
+		for i := range got.Instances {
+			createDefaultConfig().EC2.entity(&got.Instances[i])
 		}
-		var statuses statusAnswer
-		_ = xml.Unmarshal(body, &statuses)
 		for _, s := range statuses.Statuses {
 			s.health()
 		}
@@ -123,12 +112,67 @@ func FuzzInstances(f *testing.F) {
 	})
 }
 
+// alike holds our reading of XML against that of encoding/xml.
+func alike(t *testing.T, body []byte, got interface{ read([]byte) error }, want any) {
+	t.Helper()
+	err, wanted := got.read(body), xml.Unmarshal(body, want)
+	if (err == nil) != (wanted == nil) || err == nil && !reflect.DeepEqual(got, want) {
+		t.Fatalf("%q:\ngot  %+v, %v\nwant %+v, %v", body, got, err, want, wanted)
+	}
+}
+
+func TestDeepXMLIsLeftToTheLibrary(t *testing.T) {
+	body := []byte(strings.Repeat("<a>", 100_000))
+	if x := plainXML(body); x.document(x.skip) {
+		t.Error("it is plain")
+	}
+	if err := new(instancesAnswer).read(body); err == nil {
+		t.Error("it has no end")
+	}
+}
+
+// TestAnswersOfEC2AreReadAsXML damages answers, and wants them read as encoding/xml does, and
+// those that are whole without its help.
+func TestAnswersOfEC2AreReadAsXML(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	far := newFar(t, sandbox.Options{}, fleet("eu-west-1", 3, sandbox.Delivery{}))
+	plain, both := 0, 0
+	rt := roundTrip(func(r *http.Request) *http.Response {
+		got, err := far.RoundTripper().RoundTrip(r)
+		must(t, err)
+		body, err := io.ReadAll(got.Body)
+		must(t, err)
+		got.Body = io.NopCloser(bytes.NewReader(body))
+		for n := range 2000 {
+			damaged := slices.Clone(body)
+			for range min(n, 1+random.IntN(2)) {
+				const signs = "<>/&; \"='!?x\n\r\x00]"
+				damaged[random.IntN(len(body))] = signs[random.IntN(len(signs))]
+			}
+			var a, want instancesAnswer
+			var b, wanted statusAnswer
+			alike(t, damaged, &a, &want)
+			alike(t, damaged, &b, &wanted)
+		}
+		x := plainXML(body)
+		if both++; x.document(x.skip) {
+			plain++
+		}
+		return got
+	})
+	_, err := EstimateOptions{Credentials: newHost().GetCredentialsProvider()}.look(t, configOf(), rt)
+	must(t, err)
+	if plain != both || both < 3 {
+		t.Errorf("%d of %d answers are plain", plain, both)
+	}
+}
+
 func TestAPackIsWithinTheLimitsOfARequest(t *testing.T) {
 	e := &entity{Namespace: "AWS/EC2"}
 	for i := range 1300 {
 		e.Metrics = append(e.Metrics, metricOf{Name: time.Duration(i).String(), Stats: []string{statSum}})
 	}
-	all := e.all(time.Minute)
+	all := e.add(nil, time.Minute, true)
 	for window, want := range map[time.Duration]int{time.Hour: 3, 24 * time.Hour: 19, 15 * 24 * time.Hour: 325} {
 		batches, n := pack(all, time.Minute, time.Unix(0, 0), time.Unix(0, 0).Add(window), maxQueries), 0
 		for _, b := range batches {
