@@ -268,3 +268,59 @@ func metricbeat(into map[string]float64, far *sandbox.Sandbox, c *Config, now ti
 		}
 	}
 }
+
+// Detailed monitoring has a point a minute. What is read before the last of five is there is
+// a sum of four, and is not mended.
+func TestSumsAreReadWhenTheyAreWhole(t *testing.T) {
+	for delay, want := range map[time.Duration]bool{createDefaultConfig().Metrics.Delay: true, time.Minute: false} {
+		synctest.Test(t, func(t *testing.T) {
+			region := fleet("eu-west-1", 2, sandbox.Delivery{Delay: 3 * time.Minute})
+			for i := range region.Instances {
+				region.Instances[i].Detailed = true
+			}
+			far := newFar(t, sandbox.Options{}, region)
+			began, to := midday(t), newSink()
+			c := configOf(func(c *Config) { c.Metrics.Delay = delay })
+			time.Sleep(90 * time.Second) // polls are a minute and a half after the end of a period
+			r := start(t, far.RoundTripper(), newHost(), c, to)
+			time.Sleep(4 * time.Hour)
+			r.stop(t)
+			wrong := 0
+			for key, value := range expected(far, c, began, time.Now().Add(-c.Lookback).Truncate(c.Metrics.Period)) {
+				if to.points[key] != value {
+					wrong++
+				}
+			}
+			if (wrong == 0) != want {
+				t.Errorf("with a delay of %s %d values are wrong", delay, wrong)
+			}
+		})
+	}
+}
+
+// The next poll may be a quarter of an hour away. Who could not sign in at the start does not
+// wait that long.
+func TestAnIdentityThatComesLateIsNotKeptWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		far := newFar(t, sandbox.Options{}, fleet("eu-west-1", 2, sandbox.Delivery{}))
+		midday(t)
+		far.SetFault(sandbox.STS, sandbox.Fault{Status: 403, Code: "AccessDenied"})
+		to := newSink()
+		r := start(t, far.RoundTripper(), newHost(), configOf(func(c *Config) { c.Metrics.CollectionInterval = 15 * time.Minute }), to)
+		time.Sleep(3*time.Minute + time.Second)
+		if asked := far.Requests(sandbox.STS); to.count() != 0 || asked < 3 || asked > 5 {
+			t.Errorf("%d points, asked %d times", to.count(), asked)
+		}
+		far.ClearFaults()
+		time.Sleep(knock)
+		if to.count() == 0 {
+			t.Error("no points")
+		}
+		asked := far.Calls(sandbox.DemoAccountID, "eu-west-1", opMetricData)
+		time.Sleep(14 * time.Minute)
+		if again := far.Calls(sandbox.DemoAccountID, "eu-west-1", opMetricData); again != asked {
+			t.Errorf("%d calls within a quarter of an hour, after %d", again-asked, asked)
+		}
+		r.stop(t)
+	})
+}

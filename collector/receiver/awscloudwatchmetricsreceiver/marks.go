@@ -92,6 +92,7 @@ type marks struct {
 	Keep   uint32 // how long a mark is kept that was not read, in periods
 
 	parts map[uint8]map[uint64]*mark
+	holds bool // something is held, which goes when the cursor moves
 }
 
 // of is the mark of a series.
@@ -130,9 +131,10 @@ func (m *marks) part(ctx context.Context, n uint8) (map[uint64]*mark, error) {
 
 func (m *marks) key(n uint8) string { return m.Prefix + "/" + strconv.Itoa(int(n)) }
 
-// save writes the parts that a batch has touched, in one transaction.
+// save writes the parts that a batch has touched, and takes away what was held of it, in one
+// transaction.
 func (m *marks) save(ctx context.Context, touched map[uint8]struct{}, now uint32) error {
-	var ops []*storage.Operation
+	ops := m.letGo()
 	for n := range touched {
 		for key, mark := range m.parts[n] {
 			if mark.through != 0 && mark.through+m.Keep < now {
@@ -149,6 +151,7 @@ func (m *marks) save(ctx context.Context, touched map[uint8]struct{}, now uint32
 	if err := m.Client.Batch(ctx, ops...); err != nil {
 		return fmt.Errorf("the cursor cannot be written: %w", err)
 	}
+	m.holds = false
 	return nil
 }
 

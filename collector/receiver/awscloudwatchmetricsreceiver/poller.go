@@ -236,8 +236,18 @@ func (p *poller) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		began := time.Now()
 		p.poll(ctx, began)
-		_ = sleep(ctx, p.plan.Interval-time.Since(began))
+		_ = sleep(ctx, p.pause()-time.Since(began))
 	}
+}
+
+// knock is how long those wait whom no account has let in yet: what that takes costs nothing.
+const knock = time.Minute
+
+func (p *poller) pause() time.Duration {
+	if slices.ContainsFunc(p.accounts, func(a *account) bool { return len(a.sites) > 0 }) {
+		return p.plan.Interval
+	}
+	return min(p.plan.Interval, knock)
 }
 
 // poll finds out what there is, and reads it as the budget allows.

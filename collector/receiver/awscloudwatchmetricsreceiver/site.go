@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 
 	keyless "github.com/keyless-id/keyless"
@@ -33,6 +34,7 @@ type site struct {
 	resume    int // the batch that the budget was not enough for
 	metrics   int // that there were when it was last told
 	told      bool
+	repeated  bool // what was on its way before a restart, if anything was
 }
 
 var errBudget = errors.New("the budget of this hour is used up: the rest is read later")
@@ -49,6 +51,9 @@ func (s *site) time(slot uint32) time.Time {
 // read asks for all that is new or may be late. A batch that fails harms no other, and its
 // window is read again by the next poll.
 func (s *site) read(ctx context.Context, now time.Time, p plan) error {
+	if err := s.repeat(ctx); err != nil {
+		return err
+	}
 	end := now.Add(-s.config.Metrics.Delay).Truncate(s.config.Metrics.Period)
 	mine := s.entities(s.config.Shard)
 	errs := []error{s.passHealth(ctx, mine, end)}
@@ -172,8 +177,8 @@ func (s *site) batch(ctx context.Context, b batch, api string) error {
 	return errors.Join(err, s.pass(ctx, b, readings))
 }
 
-// pass hands new points to the pipeline, and notes that it has them. Between the two a crash
-// makes the batch come twice; nothing could make it be lost.
+// pass hands new points to the pipeline, and notes that it has them. A crash between the two
+// makes it have the same once more; nothing could make them be lost.
 func (s *site) pass(ctx context.Context, b batch, readings []reading) error {
 	all, t, err := s.sift(ctx, b, readings)
 	if err != nil {
@@ -242,7 +247,14 @@ func (s *site) consume(ctx context.Context, all []fresh, t *tally) error {
 	data := shape{
 		Account: s.account, Region: s.region, Period: s.config.Metrics.Period, Version: s.version, Summary: s.config.Format == formatSummary,
 	}.build(all)
-	n := data.DataPointCount()
+	if err := s.hold(ctx, all, data); err != nil {
+		return err
+	}
+	return s.give(ctx, data)
+}
+
+func (s *site) give(ctx context.Context, data pmetric.Metrics) error {
+	n := data.DataPointCount() // the pipeline may keep it, and change it
 	ctx = s.obs.StartMetricsOp(ctx)
 	err := s.next.ConsumeMetrics(ctx, data)
 	s.obs.EndMetricsOp(ctx, metadata.Type.String(), n, err)

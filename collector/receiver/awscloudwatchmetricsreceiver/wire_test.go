@@ -160,7 +160,7 @@ func TestAnswersOfEC2AreReadAsXML(t *testing.T) {
 		}
 		return got
 	})
-	_, err := EstimateOptions{Credentials: newHost().GetCredentialsProvider()}.look(t, configOf(), rt)
+	_, err := EstimateOptions{Host: newHost()}.look(t, configOf(), rt)
 	must(t, err)
 	if plain != both || both < 3 {
 		t.Errorf("%d of %d answers are plain", plain, both)
