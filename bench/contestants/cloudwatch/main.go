@@ -1,10 +1,12 @@
-// Command cloudwatch decodes with aws-sdk-go-v2 what a poll of a fleet's metrics is answered.
-// It asks for everything once, keeps the answers, and then measures the SDK's client with the
-// answers in memory: what is left is making the requests and decoding the answers.
+// Command cloudwatch decodes with aws-sdk-go-v2 what a poll of a fleet's metrics is answered:
+// the instances and their status by EC2, their metrics by CloudWatch. It asks for everything
+// once, keeps the answers, and then measures the SDK's clients with the answers in memory: what
+// is left is making the requests and decoding the answers.
 //
-//	cloudwatch ENDPOINT REGION IDS ROUNDS METRIC…
+//	cloudwatch CLOUDWATCH EC2 REGION ROUNDS METRIC…
 //
-// It prints the CPU time of a poll in microseconds, the middle one of the rounds.
+// It prints the CPU time of a poll in microseconds, the middle one of the rounds: of CloudWatch
+// alone, and of both.
 package main
 
 import (
@@ -16,7 +18,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
 func main() {
@@ -34,36 +36,87 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	endpoint, region, file, metrics := args[0], args[1], args[2], args[4:]
 	rounds, err := strconv.Atoi(args[3])
 	if err != nil {
 		return err
 	}
-	ids, err := os.ReadFile(file)
+	f := newFleet(args[0], args[1], args[2])
+	ids, err := f.instances(ctx)
 	if err != nil {
 		return err
 	}
-	answers := &memory{}
-	client := cloudwatch.New(cloudwatch.Options{
-		BaseEndpoint: &endpoint, Region: region, HTTPClient: &http.Client{Transport: answers},
-		Credentials: credentials.NewStaticCredentialsProvider(os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY"), ""),
-	})
-	requests := requestsFor(strings.Fields(string(ids)), metrics)
-	if err := poll(ctx, client, requests); err != nil {
+	f.requests = requestsFor(ids, args[4:])
+	if err := f.metrics(ctx); err != nil {
 		return err
 	}
-	times := make([]time.Duration, rounds)
-	for i := range times {
-		answers.next, answers.full = 0, true
+	alone, both := make([]time.Duration, rounds), make([]time.Duration, rounds)
+	for i := range rounds {
+		f.again()
 		before := cpu()
-		if err := poll(ctx, client, requests); err != nil {
+		if _, err := f.instances(ctx); err != nil {
 			return err
 		}
-		times[i] = cpu() - before
+		between := cpu()
+		if err := f.metrics(ctx); err != nil {
+			return err
+		}
+		alone[i], both[i] = cpu()-between, cpu()-before
 	}
-	slices.Sort(times)
-	fmt.Println(times[rounds/2].Microseconds())
+	slices.Sort(alone)
+	slices.Sort(both)
+	fmt.Println(alone[rounds/2].Microseconds(), both[rounds/2].Microseconds())
 	return nil
+}
+
+// fleet is one region of an account, as the SDK's clients see it.
+type fleet struct {
+	cloudwatch *cloudwatch.Client
+	ec2        *ec2.Client
+	answers    [2]*memory // of CloudWatch and of EC2
+	requests   []*cloudwatch.GetMetricDataInput
+}
+
+func newFleet(atCloudWatch, atEC2, region string) *fleet {
+	f := &fleet{answers: [2]*memory{{}, {}}}
+	keys := credentials.NewStaticCredentialsProvider(os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY"), "")
+	f.cloudwatch = cloudwatch.New(cloudwatch.Options{BaseEndpoint: &atCloudWatch, Region: region, HTTPClient: &http.Client{Transport: f.answers[0]}, Credentials: keys})
+	f.ec2 = ec2.New(ec2.Options{BaseEndpoint: &atEC2, Region: region, HTTPClient: &http.Client{Transport: f.answers[1]}, Credentials: keys})
+	return f
+}
+
+// again begins with the first of the answers that were kept.
+func (f *fleet) again() {
+	for _, m := range f.answers {
+		m.next, m.full = 0, true
+	}
+}
+
+// instances are those of the region, and reads their status.
+func (f *fleet) instances(ctx context.Context) ([]string, error) {
+	var ids []string
+	for pages := ec2.NewDescribeInstancesPaginator(f.ec2, &ec2.DescribeInstancesInput{MaxResults: aws.Int32(1000)}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, reservation := range page.Reservations {
+			for _, instance := range reservation.Instances {
+				ids = append(ids, *instance.InstanceId)
+			}
+		}
+	}
+	statuses := 0
+	for pages := ec2.NewDescribeInstanceStatusPaginator(f.ec2, &ec2.DescribeInstanceStatusInput{MaxResults: aws.Int32(1000)}); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		statuses += len(page.InstanceStatuses)
+	}
+	if statuses != len(ids) {
+		return nil, fmt.Errorf("%d instances, but the status of %d", len(ids), statuses)
+	}
+	return ids, nil
 }
 
 // requestsFor are those of one poll, for thirteen periods of a minute.
@@ -92,14 +145,15 @@ func requestsFor(ids, metrics []string) []*cloudwatch.GetMetricDataInput {
 	return requests
 }
 
-func poll(ctx context.Context, client *cloudwatch.Client, requests []*cloudwatch.GetMetricDataInput) error {
-	for _, request := range requests {
-		got, err := client.GetMetricData(ctx, request)
+// metrics reads those of all instances.
+func (f *fleet) metrics(ctx context.Context) error {
+	for _, request := range f.requests {
+		got, err := f.cloudwatch.GetMetricData(ctx, request)
 		if err != nil {
 			return err
 		}
 		if len(got.MetricDataResults) != len(request.MetricDataQueries) || len(got.MetricDataResults[0].Values) == 0 {
-			return fmt.Errorf("%d results of %d points", len(got.MetricDataResults), len(got.MetricDataResults[0].Values))
+			return fmt.Errorf("%d results for %d queries", len(got.MetricDataResults), len(request.MetricDataQueries))
 		}
 	}
 	return nil

@@ -33,11 +33,18 @@ func recorded(n int, end time.Time) []byte {
 	return cbor.Encode(cbor.Map{"MetricDataResults": results})
 }
 
-// BenchmarkPoll is one poll of 10,000 instances with nine metrics each, of which one point of
+// BenchmarkPoll is one poll of so many instances with nine metrics each, of which one point of
 // thirteen is new.
 func BenchmarkPoll(b *testing.B) {
+	for _, n := range []int{1000, 2500, 5000, 7500, 10_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) { benchmarkPoll(b, n) })
+	}
+}
+
+func benchmarkPoll(b *testing.B, n int) {
+	b.Helper()
 	now := time.Now().Truncate(time.Hour)
-	s := benchSite(b, now)
+	s := benchSite(b, now, n)
 	round := func() {
 		now = now.Add(5 * time.Minute)
 		body := string(recorded(maxQueries, now))
@@ -71,7 +78,7 @@ func used() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func benchSite(b *testing.B, now time.Time) *site {
+func benchSite(b *testing.B, now time.Time, n int) *site {
 	b.Helper()
 	c := configOf(func(c *Config) { c.EC2.Profile = profileStandard })
 	set := receivertest.NewNopSettings(NewFactory().Type())
@@ -80,7 +87,7 @@ func benchSite(b *testing.B, now time.Time) *site {
 	s := &site{config: c, account: "1", region: "eu-west-1", next: consumertest.NewNop(), obs: obs, allowance: &allowance{}}
 	s.marks = &marks{Client: disk{newHost()}, Prefix: "v1/1/eu-west-1", Keep: s.slots(2 * c.MaxBackfill)}
 	s.cloudWatch = cloudWatch{&service{Endpoint: "http://127.0.0.1:1", Limits: map[string]*limiter{opMetricData: {Rate: 1e9, Burst: 1e9}}}, rpcCBOR{}}
-	s.instances, s.at = assumed(c, map[string]int{"m5.large": 10_000})[0], now
+	s.instances, s.at = assumed(c, map[string]int{"m5.large": n})[0], now
 	return s
 }
 
