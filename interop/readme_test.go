@@ -53,13 +53,3 @@ func typed(t *testing.T, session string, path ...string) {
 		}
 	}
 }
-
-// collector is keyless-collector, which make test builds.
-func collector(t *testing.T) string {
-	t.Helper()
-	program := os.Getenv("COLLECTOR_PROGRAM")
-	if program == "" {
-		missing(t, "the collector", "COLLECTOR_PROGRAM does not say where it is")
-	}
-	return program
-}
