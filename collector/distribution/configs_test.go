@@ -225,7 +225,7 @@ func TestConvertedConfigurationsAreValid(t *testing.T) {
 	certificate, key := selfSigned(t, dir)
 	env := []string{
 		"HOME=" + dir, "DATA_COLLECTION_ENDPOINT=https://a.westeurope-1.ingest.monitor.azure.com", "DCR_ID=" + sandbox.DemoRuleID, "TENANT=" + sandbox.DemoTenantID,
-		"CLIENT=" + sandbox.DemoAppClientID, "CLIENT_ID=" + sandbox.DemoAppClientID, "SECRET=s", "SENTINEL_SECRET=s", "AZURE_CLIENT_SECRET=s",
+		"CLIENT=" + sandbox.DemoAppClientID, "CLIENT_ID=" + sandbox.DemoAppClientID, "SECRET=s", "SENTINEL_SECRET=s", "AZURE_CLIENT_SECRET=s", "ELASTICSEARCH_PASSWORD=s",
 	}
 	tried := 0
 	for _, file := range files {
