@@ -170,11 +170,12 @@ func (a awsHost) receiver(options string) string {
 ` + options
 }
 
-// collect starts the collector with a receiver, which has points of a minute, and waits until
-// it has read all that there is, as done reports.
+// collect starts the collector with a receiver, which has points of a minute and has read none
+// before, and waits until it has read all that there is, as done reports.
 func collect(t *testing.T, env environment, receiver string, to *sink, done func(log string) bool) string {
 	t.Helper()
-	config := filepath.Join(t.TempDir(), "collector.yaml")
+	dir := t.TempDir()
+	config := filepath.Join(dir, "collector.yaml")
 	text := `
 receivers:` + receiver + `
 exporters:
@@ -189,7 +190,7 @@ service:
 	cmd := exec.CommandContext(t.Context(), collector(t), "--config", config)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	said := &spoken{}
-	cmd.Env, cmd.Stdout, cmd.Stderr = env.list(), said, said
+	cmd.Env, cmd.Stdout, cmd.Stderr = env.with(environment{"STATE_DIRECTORY": filepath.Join(dir, "state")}).list(), said, said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
