@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/keyless-id/keyless/collector/internal/deadletter"
+	"github.com/keyless-id/keyless/collector/internal/lossless"
 )
 
 // Config is the configuration of the exporter. The endpoint is that of a data collection
@@ -95,7 +96,7 @@ func createDefaultConfig() *Config {
 	return &Config{
 		ClientConfig:    defaultClient(),
 		QueueConfig:     configoptional.Some(defaultQueue()),
-		RetryConfig:     defaultRetry(),
+		RetryConfig:     lossless.Retry(),
 		Cloud:           "public",
 		APIVersion:      "2023-01-01",
 		MaxRequestBytes: serviceRequestBytes,
@@ -119,29 +120,12 @@ func defaultClient() confighttp.ClientConfig {
 	return client
 }
 
-// defaultRetry never gives up: what is given up is deleted.
-func defaultRetry() configretry.BackOffConfig {
-	retry := configretry.NewDefaultBackOffConfig()
-	retry.InitialInterval = time.Second
-	retry.MaxElapsedTime = 0
-	return retry
-}
-
-// defaultQueue counts in bytes: a thousand requests of one row would never fill a batch.
-// There are many consumers because one that waits for a rule that is throttled is not
-// there for the others.
+// defaultQueue has many consumers because one that waits for a rule that is throttled is not
+// there for the others. The least size of a batch is never reached: a batch is closed when the
+// next row does not fit.
 func defaultQueue() exporterhelper.QueueBatchConfig {
-	queue := exporterhelper.NewDefaultQueueConfig()
-	queue.Sizer = exporterhelper.RequestSizerTypeBytes
-	queue.QueueSize = 128 << 20
-	queue.BlockOnOverflow = true
+	queue := lossless.ByteQueue(serviceRequestBytes, serviceRequestBytes)
 	queue.NumConsumers = 64
-	queue.Batch = configoptional.Some(exporterhelper.BatchConfig{
-		Sizer:        exporterhelper.RequestSizerTypeBytes,
-		FlushTimeout: time.Second,
-		MinSize:      serviceRequestBytes, // never reached: a batch is closed when the next row does not fit
-		MaxSize:      serviceRequestBytes,
-	})
 	return queue
 }
 

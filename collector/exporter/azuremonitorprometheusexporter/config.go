@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +17,8 @@ import (
 
 	"github.com/keyless-id/keyless/authproxy"
 	"github.com/keyless-id/keyless/collector/internal/deadletter"
+	"github.com/keyless-id/keyless/collector/internal/lossless"
+	"github.com/keyless-id/keyless/collector/internal/strict"
 	"github.com/keyless-id/keyless/transport"
 )
 
@@ -75,8 +75,8 @@ func createDefaultConfig() component.Config {
 	client.Timeout = 30 * time.Second // of one try
 	return &Config{
 		ClientConfig:      client,
-		Queue:             configoptional.Some(defaultQueue()),
-		BackOff:           defaultBackOff(),
+		Queue:             configoptional.Some(lossless.Queue(defaultBatch())), // the samples of a series must come in order
+		BackOff:           lossless.Retry(),
 		ExternalLabels:    map[string]string{},
 		AddMetricSuffixes: true,
 		TargetInfo:        TargetInfo{Enabled: true},
@@ -85,24 +85,8 @@ func createDefaultConfig() component.Config {
 	}
 }
 
-// defaultQueue holds the pipeline up rather than to lose anything, and sends one request
-// after the other: the samples of a series must come in order.
-func defaultQueue() exporterhelper.QueueBatchConfig {
-	queue := exporterhelper.NewDefaultQueueConfig()
-	queue.NumConsumers = 1
-	queue.BlockOnOverflow = true
-	queue.Batch = configoptional.Some(exporterhelper.BatchConfig{
-		FlushTimeout: time.Second, Sizer: exporterhelper.RequestSizerTypeItems, MinSize: 2000, MaxSize: 10_000,
-	})
-	return queue
-}
-
-// defaultBackOff never gives up: exporterhelper would throw away what waits on disk, too.
-func defaultBackOff() configretry.BackOffConfig {
-	backOff := configretry.NewDefaultBackOffConfig()
-	backOff.InitialInterval = time.Second
-	backOff.MaxElapsedTime = 0
-	return backOff
+func defaultBatch() exporterhelper.BatchConfig {
+	return exporterhelper.BatchConfig{FlushTimeout: time.Second, Sizer: exporterhelper.RequestSizerTypeItems, MinSize: 2000, MaxSize: 10_000}
 }
 
 // Unmarshal refuses unknown keys, which a client's configuration among the fields would let
@@ -111,24 +95,7 @@ func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	if err := conf.Unmarshal(c); err != nil {
 		return err
 	}
-	known := slices.Concat(keysOf(reflect.TypeFor[Config]()), keysOf(reflect.TypeFor[confighttp.ClientConfig]()))
-	for key := range conf.ToStringMap() {
-		if !slices.Contains(known, key) {
-			return fmt.Errorf("%q is no key of this exporter", key)
-		}
-	}
-	return nil
-}
-
-func keysOf(t reflect.Type) []string {
-	var keys []string
-	for _, field := range reflect.VisibleFields(t) {
-		key, _, _ := strings.Cut(field.Tag.Get("mapstructure"), ",")
-		if key != "" {
-			keys = append(keys, key)
-		}
-	}
-	return keys
+	return strict.Keys[Config](conf)
 }
 
 // Validate looks at nothing but the configuration.

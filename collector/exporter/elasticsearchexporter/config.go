@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +17,8 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/keyless-id/keyless/collector/internal/deadletter"
+	"github.com/keyless-id/keyless/collector/internal/lossless"
+	"github.com/keyless-id/keyless/collector/internal/strict"
 	"github.com/keyless-id/keyless/transport"
 )
 
@@ -85,8 +86,8 @@ func createDefaultConfig() *Config {
 	client.Compression = configcompression.TypeGzip
 	return &Config{
 		ClientConfig:    client,
-		QueueConfig:     configoptional.Some(defaultQueue()),
-		RetryConfig:     defaultRetry(),
+		QueueConfig:     configoptional.Some(lossless.ByteQueue(defaultRequestBytes/2, defaultRequestBytes)),
+		RetryConfig:     lossless.Retry(),
 		Mapping:         ElasticAgent,
 		DataStream:      DataStreamConfig{Namespace: "default"},
 		Setup:           SetupConfig{Templates: "none"},
@@ -95,53 +96,13 @@ func createDefaultConfig() *Config {
 	}
 }
 
-// defaultRetry never gives up: what is given up is deleted.
-func defaultRetry() configretry.BackOffConfig {
-	retry := configretry.NewDefaultBackOffConfig()
-	retry.InitialInterval = time.Second
-	retry.MaxElapsedTime = 0
-	return retry
-}
-
-// defaultQueue holds the pipeline up rather than to lose anything, and has one consumer, which
-// keeps the order.
-func defaultQueue() exporterhelper.QueueBatchConfig {
-	queue := exporterhelper.NewDefaultQueueConfig()
-	queue.Sizer = exporterhelper.RequestSizerTypeBytes
-	queue.QueueSize = 128 << 20
-	queue.BlockOnOverflow = true
-	queue.NumConsumers = 1
-	queue.Batch = configoptional.Some(exporterhelper.BatchConfig{
-		Sizer: exporterhelper.RequestSizerTypeBytes, FlushTimeout: time.Second,
-		MinSize: defaultRequestBytes / 2, MaxSize: defaultRequestBytes,
-	})
-	return queue
-}
-
 // Unmarshal refuses unknown keys, which a client's configuration among the fields would let
 // pass.
 func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	if err := conf.Unmarshal(c); err != nil {
 		return err
 	}
-	known := slices.Concat(keysOf(reflect.TypeFor[Config]()), keysOf(reflect.TypeFor[confighttp.ClientConfig]()))
-	for key := range conf.ToStringMap() {
-		if !slices.Contains(known, key) {
-			return fmt.Errorf("%q is no key of this exporter", key)
-		}
-	}
-	return nil
-}
-
-func keysOf(t reflect.Type) []string {
-	var keys []string
-	for _, field := range reflect.VisibleFields(t) {
-		key, _, _ := strings.Cut(field.Tag.Get("mapstructure"), ",")
-		if key != "" {
-			keys = append(keys, key)
-		}
-	}
-	return keys
+	return strict.Keys[Config](conf)
 }
 
 // Validate looks at the configuration only, at no file and no network.

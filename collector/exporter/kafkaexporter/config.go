@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 
 	"github.com/keyless-id/keyless/collector/internal/kafkaclient"
+	"github.com/keyless-id/keyless/collector/internal/lossless"
 )
 
 // Config has the names of contrib's Kafka exporter where it has the same settings.
@@ -61,18 +62,13 @@ const (
 const room = 100_000
 
 func createDefaultConfig() component.Config {
-	retry := configretry.NewDefaultBackOffConfig()
-	retry.MaxElapsedTime = 0
-	queue := exporterhelper.NewDefaultQueueConfig()
-	queue.BlockOnOverflow = true
-	queue.NumConsumers = 1 // records stay in order
-	queue.Batch = configoptional.Some(exporterhelper.BatchConfig{
+	queue := lossless.Queue(exporterhelper.BatchConfig{ // records stay in order
 		Sizer: exporterhelper.RequestSizerTypeBytes, FlushTimeout: 200 * time.Millisecond, MinSize: 500_000, MaxSize: 1_000_000 - room,
 	})
 	return &Config{
 		Config:      kafkaclient.Default(),
 		QueueConfig: configoptional.Some(queue),
-		RetryConfig: retry,
+		RetryConfig: lossless.Retry(),
 		Logs:        Signal{Topic: "otlp_logs", Encoding: otlpProto},
 		Metrics:     Signal{Topic: "otlp_metrics", Encoding: otlpProto},
 		Traces:      Signal{Topic: "otlp_spans", Encoding: otlpProto},
