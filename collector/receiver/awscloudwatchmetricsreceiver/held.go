@@ -43,15 +43,15 @@ func encodeHeld(all []heldPoints, data pmetric.Metrics) ([]byte, error) {
 		}
 	}
 	out = append(out, text...)
-	return binary.BigEndian.AppendUint64(out, checksum(out)), nil
+	return binary.BigEndian.AppendUint32(out, checksum(out)), nil
 }
 
 func decodeHeld(body []byte) ([]heldPoints, pmetric.Metrics, error) {
-	if len(body) < 9 || body[0] != heldVersion {
+	if len(body) < 1+checksumBytes || body[0] != heldVersion {
 		return nil, pmetric.Metrics{}, errHeld
 	}
-	end := len(body) - 8
-	if checksum(body[:end]) != binary.BigEndian.Uint64(body[end:]) {
+	end := len(body) - checksumBytes
+	if checksum(body[:end]) != binary.BigEndian.Uint32(body[end:]) {
 		return nil, pmetric.Metrics{}, errHeld
 	}
 	n, width := binary.Uvarint(body[1:end])

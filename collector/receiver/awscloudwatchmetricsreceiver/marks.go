@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
+	"hash/crc32"
 	"math"
 	"slices"
 	"strconv"
@@ -165,7 +165,7 @@ var errMarks = errors.New("the cursor is damaged, or of another version")
 // encodeMarks is a version, the marks, and a check sum. A series without gaps, as most are,
 // has short numbers when they tell what is missing.
 func encodeMarks(all map[uint64]*mark) []byte {
-	out := append(make([]byte, 0, 1+len(all)*markBytes+8), marksVersion)
+	out := append(make([]byte, 0, 1+len(all)*markBytes+checksumBytes), marksVersion)
 	for key, m := range all {
 		out = binary.BigEndian.AppendUint64(out, key)
 		out = binary.AppendUvarint(out, uint64(m.head))
@@ -174,25 +174,23 @@ func encodeMarks(all map[uint64]*mark) []byte {
 			out = binary.AppendUvarint(out, ^word)
 		}
 	}
-	return binary.BigEndian.AppendUint64(out, checksum(out))
+	return binary.BigEndian.AppendUint32(out, checksum(out))
 }
 
-func checksum(b []byte) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write(b)
-	return h.Sum64()
-}
+func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
+
+const checksumBytes = 4
 
 func decodeMarks(data []byte) (map[uint64]*mark, error) {
 	all := make(map[uint64]*mark)
 	if len(data) == 0 {
 		return all, nil
 	}
-	if len(data) < 9 || data[0] != marksVersion {
+	if len(data) < 1+checksumBytes || data[0] != marksVersion {
 		return nil, errMarks
 	}
-	end := len(data) - 8
-	if checksum(data[:end]) != binary.BigEndian.Uint64(data[end:]) {
+	end := len(data) - checksumBytes
+	if checksum(data[:end]) != binary.BigEndian.Uint32(data[end:]) {
 		return nil, errMarks
 	}
 	for rest := data[1:end]; len(rest) > 0; {
