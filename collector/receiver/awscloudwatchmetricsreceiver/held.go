@@ -5,10 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"go.opentelemetry.io/collector/extension/xextension/storage"
-	"go.opentelemetry.io/collector/pdata/pmetric"
 )
 
 // What the pipeline is to get is on disk before it gets it, until the cursor has moved. After
@@ -16,104 +16,89 @@ import (
 // case, but in other company, if CloudWatch has more by then; and an exporter that knows its
 // documents by what is in them would not know these.
 
-// heldPoints are those of one series.
+// heldPoints are those of the series with a key.
 type heldPoints struct {
-	bucket uint8
 	key    uint64
-	slots  []uint32
+	points []point
 }
 
-const heldVersion = 1
+const (
+	heldVersion    = 1
+	heldPointBytes = 4 + 8
+)
 
 var errHeld = errors.New("what was on its way is damaged, or of another version")
 
-// encodeHeld is a version, the points of each series, the metrics as OTLP, and a check sum.
-func encodeHeld(all []heldPoints, data pmetric.Metrics) ([]byte, error) {
-	text, err := (&pmetric.ProtoMarshaler{}).MarshalMetrics(data)
-	if err != nil {
-		return nil, err
-	}
-	out := append(make([]byte, 0, len(text)+16*len(all)+16), heldVersion)
-	out = binary.AppendUvarint(out, uint64(len(all)))
+// encodeHeld is a version, the points of each series that has any, and a check sum.
+func encodeHeld(all []heldPoints) []byte {
+	out := append(make([]byte, 0, 32*len(all)+1+checksumBytes), heldVersion)
 	for _, h := range all {
-		out = binary.BigEndian.AppendUint64(append(out, h.bucket), h.key)
-		out = binary.AppendUvarint(out, uint64(len(h.slots)))
-		for _, slot := range h.slots {
-			out = binary.BigEndian.AppendUint32(out, slot)
+		out = binary.BigEndian.AppendUint64(out, h.key)
+		out = binary.AppendUvarint(out, uint64(len(h.points)))
+		for _, p := range h.points {
+			out = binary.BigEndian.AppendUint32(out, uint32(p.At)) //nolint:gosec // until 2106, as answers are read
+			out = binary.BigEndian.AppendUint64(out, math.Float64bits(p.Value))
 		}
 	}
-	out = append(out, text...)
-	return binary.BigEndian.AppendUint32(out, checksum(out)), nil
+	return binary.BigEndian.AppendUint32(out, checksum(out))
 }
 
-func decodeHeld(body []byte) ([]heldPoints, pmetric.Metrics, error) {
+func decodeHeld(body []byte) ([]heldPoints, error) {
 	if len(body) < 1+checksumBytes || body[0] != heldVersion {
-		return nil, pmetric.Metrics{}, errHeld
+		return nil, errHeld
 	}
 	end := len(body) - checksumBytes
 	if checksum(body[:end]) != binary.BigEndian.Uint32(body[end:]) {
-		return nil, pmetric.Metrics{}, errHeld
+		return nil, errHeld
 	}
-	n, width := binary.Uvarint(body[1:end])
-	if width <= 0 || n > uint64(end) { //nolint:gosec // a length
-		return nil, pmetric.Metrics{}, errHeld
-	}
-	all, rest := make([]heldPoints, n), body[1+width:end]
-	for i := range all {
+	var all []heldPoints
+	for rest := body[1:end]; len(rest) > 0; {
+		var h heldPoints
 		var err error
-		if rest, err = all[i].decode(rest); err != nil {
-			return nil, pmetric.Metrics{}, err
+		if rest, err = h.decode(rest); err != nil {
+			return nil, err
 		}
+		all = append(all, h)
 	}
-	data, err := (&pmetric.ProtoUnmarshaler{}).UnmarshalMetrics(rest)
-	return all, data, err
+	return all, nil
 }
 
 func (h *heldPoints) decode(rest []byte) ([]byte, error) {
-	if len(rest) < 10 {
+	if len(rest) < 9 {
 		return nil, errHeld
 	}
-	h.bucket, h.key = rest[0], binary.BigEndian.Uint64(rest[1:])
-	n, width := binary.Uvarint(rest[9:])
-	if width <= 0 || n > uint64(len(rest)/4) || len(rest) < 9+width+4*int(n) { //nolint:gosec // just checked
+	h.key = binary.BigEndian.Uint64(rest)
+	n, width := binary.Uvarint(rest[8:])
+	if width <= 0 || n > uint64(len(rest)-8-width)/heldPointBytes { //nolint:gosec // width is less
 		return nil, errHeld
 	}
-	rest = rest[9+width:]
-	for ; n > 0; n-- {
-		h.slots, rest = append(h.slots, binary.BigEndian.Uint32(rest)), rest[4:]
+	for rest = rest[8+width:]; n > 0; n-- {
+		h.points = append(h.points, point{At: int64(binary.BigEndian.Uint32(rest)), Value: math.Float64frombits(binary.BigEndian.Uint64(rest[4:]))})
+		rest = rest[heldPointBytes:]
 	}
 	return rest, nil
 }
 
 // hold writes down what the pipeline is to get.
-func (s *site) hold(ctx context.Context, all []fresh, data pmetric.Metrics) error {
+func (s *site) hold(ctx context.Context, all []fresh) error {
 	if s.marks.Client == nil {
 		return nil
 	}
-	points := make([]heldPoints, 0, len(all))
+	held := make([]heldPoints, 0, len(all))
 	for _, f := range all {
-		if len(f.Points) == 0 {
-			continue
+		if len(f.Points) > 0 {
+			held = append(held, heldPoints{f.key, f.Points})
 		}
-		h := heldPoints{bucket: f.bucket(), key: f.key, slots: make([]uint32, len(f.Points))}
-		for i, p := range f.Points {
-			h.slots[i] = s.slot(time.Unix(p.At, 0))
-		}
-		points = append(points, h)
 	}
-	body, err := encodeHeld(points, data)
-	if err == nil {
-		s.marks.holds = true
-		err = s.marks.Client.Set(ctx, s.marks.heldKey(), body)
-	}
-	if err != nil {
+	s.marks.holds = true
+	if err := s.marks.Client.Set(ctx, s.marks.heldKey(), encodeHeld(held)); err != nil {
 		return fmt.Errorf("what is on its way cannot be written down: %w", err)
 	}
 	return nil
 }
 
 // repeat gives the pipeline what was on its way when the receiver was killed.
-func (s *site) repeat(ctx context.Context) error {
+func (s *site) repeat(ctx context.Context, mine []*entity) error {
 	if s.repeated || s.marks.Client == nil {
 		return nil
 	}
@@ -122,42 +107,64 @@ func (s *site) repeat(ctx context.Context) error {
 		return fmt.Errorf("what was on its way cannot be read: %w", err)
 	}
 	if len(body) > 0 {
-		err = s.release(context.WithoutCancel(ctx), body)
+		err = s.release(context.WithoutCancel(ctx), body, mine)
 	}
 	s.repeated = err == nil
 	return err
 }
 
 // release passes on what was held, and moves the cursor over it. What is damaged is read
-// again, as if it had not been held.
-func (s *site) release(ctx context.Context, body []byte) error {
-	points, data, err := decodeHeld(body)
-	if err == nil && data.DataPointCount() > 0 {
-		if err := s.give(ctx, data); err != nil {
+// again, as if it had not been held; what is no longer there is not read any more either.
+func (s *site) release(ctx context.Context, body []byte, mine []*entity) error {
+	held, err := decodeHeld(body)
+	if err != nil {
+		held = nil
+	}
+	known := s.known(mine)
+	var all []fresh
+	for _, h := range held {
+		if of, found := known[h.key]; found {
+			all = append(all, fresh{series: of, Points: h.points})
+		}
+	}
+	if len(all) > 0 {
+		if err := s.give(ctx, all); err != nil {
 			return err
 		}
 	}
 	s.marks.holds = true
-	return s.marks.take(ctx, points)
+	return s.taken(ctx, all)
 }
 
-// take moves the cursor over points that were held.
-func (m *marks) take(ctx context.Context, all []heldPoints) error {
+// known are all series of a site by their keys.
+func (s *site) known(mine []*entity) map[uint64]series {
+	out := make(map[uint64]series)
+	for _, of := range seriesOf(mine, s.config.Metrics.Period, true) {
+		out[of.key] = of
+	}
+	for _, e := range mine {
+		for _, h := range e.Health {
+			of := s.healthSeries(e, h.Name)
+			out[of.key] = of
+		}
+	}
+	return out
+}
+
+// taken moves the cursor over points, and takes away what was held.
+func (s *site) taken(ctx context.Context, all []fresh) error {
 	touched := make(map[uint8]struct{})
-	for _, h := range all {
-		part, err := m.part(ctx, h.bucket)
+	for _, f := range all {
+		m, err := s.marks.of(ctx, f.series)
 		if err != nil {
 			return err
 		}
-		if part[h.key] == nil {
-			part[h.key] = &mark{}
+		for _, p := range f.Points {
+			m.add(s.slot(time.Unix(p.At, 0)))
 		}
-		for _, slot := range h.slots {
-			part[h.key].add(slot)
-		}
-		touched[h.bucket] = struct{}{}
+		touched[f.bucket()] = struct{}{}
 	}
-	return m.save(ctx, touched, 0)
+	return s.marks.save(ctx, touched, 0)
 }
 
 func (m *marks) heldKey() string { return m.Prefix + "/held" }

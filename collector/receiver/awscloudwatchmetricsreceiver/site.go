@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/consumer"
-	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 
 	keyless "github.com/keyless-id/keyless"
@@ -51,11 +50,11 @@ func (s *site) time(slot uint32) time.Time {
 // read asks for all that is new or may be late. A batch that fails harms no other, and its
 // window is read again by the next poll.
 func (s *site) read(ctx context.Context, now time.Time, p plan) error {
-	if err := s.repeat(ctx); err != nil {
-		return err
-	}
 	end := now.Add(-s.config.Metrics.Delay).Truncate(s.config.Metrics.Period)
 	mine := s.entities(s.config.Shard)
+	if err := s.repeat(ctx, mine); err != nil {
+		return err
+	}
 	errs := []error{s.passHealth(ctx, mine, end)}
 	batches, err := s.batches(ctx, seriesOf(mine, s.config.Metrics.Period, p.Optional), end, p.API)
 	errs = append(errs, err)
@@ -244,16 +243,16 @@ func (s *site) consume(ctx context.Context, all []fresh, t *tally) error {
 	if t.points == 0 {
 		return nil
 	}
+	if err := s.hold(ctx, all); err != nil {
+		return err
+	}
+	return s.give(ctx, all)
+}
+
+func (s *site) give(ctx context.Context, all []fresh) error {
 	data := shape{
 		Account: s.account, Region: s.region, Period: s.config.Metrics.Period, Version: s.version, Summary: s.config.Format == formatSummary,
 	}.build(all)
-	if err := s.hold(ctx, all, data); err != nil {
-		return err
-	}
-	return s.give(ctx, data)
-}
-
-func (s *site) give(ctx context.Context, data pmetric.Metrics) error {
 	n := data.DataPointCount() // the pipeline may keep it, and change it
 	ctx = s.obs.StartMetricsOp(ctx)
 	err := s.next.ConsumeMetrics(ctx, data)
@@ -334,6 +333,10 @@ func problems(b batch, readings []reading) error {
 	return errors.Join(errs...)
 }
 
+func (s *site) healthSeries(e *entity, name string) series {
+	return e.series(name, statMax, s.config.Metrics.Period)
+}
+
 // passHealth passes on the status checks of EC2 as of now, at the time of the latest period.
 func (s *site) passHealth(ctx context.Context, all []*entity, end time.Time) error {
 	var b batch
@@ -344,7 +347,7 @@ func (s *site) passHealth(ctx context.Context, all []*entity, end time.Time) err
 			if h.Failed {
 				p.Value = 1
 			}
-			b.Series = append(b.Series, e.series(h.Name, statMax, s.config.Metrics.Period))
+			b.Series = append(b.Series, s.healthSeries(e, h.Name))
 			readings = append(readings, reading{Points: []point{p}, Status: statusComplete})
 		}
 	}
