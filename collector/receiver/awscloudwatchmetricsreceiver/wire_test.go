@@ -97,6 +97,7 @@ func FuzzInstances(f *testing.F) {
 	f.Add([]byte(`<DescribeInstancesResponse><reservationSet><item><instancesSet><item><instanceId>i-1</instanceId><instanceType>m5.large</instanceType></item></instancesSet></item></reservationSet></DescribeInstancesResponse>`))
 	f.Add([]byte(`<?xml version="1.0" encoding="UTF-8"?>` + "\n" + `<a xmlns="x"><b/><nextToken>&lt;&amp;</nextToken><reservationSet><item><instancesSet><item><tagSet><item><key>k</key><value></value></item></tagSet><placement><availabilityZone>z</availabilityZone></placement></item></instancesSet></item></reservationSet></a>`))
 	f.Add([]byte(`<a><instanceStatusSet><item><instanceId>i</instanceId><systemStatus><status>ok</status><details><item>x</item></details></systemStatus></item></instanceStatusSet></a>`))
+	f.Add([]byte(`<?xml version="1.0" encoding="UTF-8"?> <a xmlns="></a>`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var got, want instancesAnswer
 		var statuses, wanted statusAnswer

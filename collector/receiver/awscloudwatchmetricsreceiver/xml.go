@@ -59,7 +59,7 @@ func (x *xmlReader) open() []byte {
 	x.rest = x.rest[end+1:]
 	if space := bytes.IndexByte(name, ' '); space >= 0 {
 		value, ok := bytes.CutPrefix(name[space:], []byte(` xmlns="`))
-		if !ok || bytes.IndexByte(value, '"') != len(value)-1 || bytes.ContainsAny(value, "<&") {
+		if !ok || len(value) == 0 || bytes.IndexByte(value, '"') != len(value)-1 || bytes.ContainsAny(value, "<&") {
 			x.giveUp()
 		}
 		name = name[:space]
