@@ -6,7 +6,6 @@ import (
 	"io"
 	"math"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -198,9 +197,6 @@ func TestWithFaultsAPollAsksForWhatWasEstimatedAndTheRetries(t *testing.T) {
 // What a poll could not read costs nothing besides: the next one asks for it in any case. It
 // takes a minute for that one to come.
 func TestWhatIsReadAgainIsInTheEstimateOfTheNextPoll(t *testing.T) {
-	if os.Getenv("INTEROP_SLOW") == "" {
-		t.Skip("it takes two polls: INTEROP_SLOW is not set")
-	}
 	t.Parallel()
 	b := newBookkeeping(t)
 	b.sandbox.SetFault(sandbox.CloudWatch, sandbox.Fault{Region: "us-east-1", Truncate: true, Times: 1})
