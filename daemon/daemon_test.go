@@ -105,26 +105,34 @@ func TestWhatIsNotServedIsNotThere(t *testing.T) {
 // Item 13: who asks before anything has come is told so at once.
 func TestBeforeTheFirstAnswerItSaysSoAtOnce(t *testing.T) {
 	w := newWorld(t)
-	w.SetFault(sandbox.STS, sandbox.Fault{Delay: time.Minute})
+	const slow = time.Minute
+	w.SetFault(sandbox.STS, sandbox.Fault{Delay: slow})
 	w.write(t, everything)
-	go func() {
-		time.Sleep(500 * time.Millisecond)
-		w.until(t, "it answers", func() bool { return exists(filepath.Join(w.dir, "run", daemon.SocketName)) })
-		began := time.Now()
-		status, body := w.credentials(t, "vm")
-		if took := time.Since(began); status != 503 || !strings.Contains(body, "nothing has come yet") || took > time.Second {
-			t.Errorf("%d %s after %s", status, body, took)
-		}
-		if status, _ := w.ask(t, "http://"+w.listen+"/readyz"); status != 503 {
-			t.Errorf("ready: %d", status)
-		}
-		if status, _ := w.ask(t, "http://"+w.listen+"/healthz"); status != 200 {
-			t.Errorf("alive: %d", status)
-		}
-		w.ClearFaults()
-		w.stop()
-	}()
+	began := time.Now()
 	w.startWithoutWaiting(t)
+	var standing *daemon.Status
+	w.until(t, "it answers", func() (answers bool) {
+		var err error
+		standing, err = w.socket().Status(t.Context())
+		return err == nil
+	})
+	if standing.Ready || !strings.Contains(standing.Profiles[0].Error, "nothing has come yet") {
+		t.Errorf("status: %+v", standing)
+	}
+	if status, body := w.credentials(t, "vm"); status != 503 || !strings.Contains(body, "nothing has come yet") {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, _ := w.ask(t, "http://"+w.listen+"/readyz"); status != 503 {
+		t.Errorf("ready: %d", status)
+	}
+	if status, _ := w.ask(t, "http://"+w.listen+"/healthz"); status != 200 {
+		t.Errorf("alive: %d", status)
+	}
+	if took := time.Since(began); took > slow/2 {
+		t.Errorf("somebody has waited for the far side: %s", took)
+	}
+	w.ClearFaults()
+	w.stop()
 	if err := <-w.gone(t); err != nil {
 		t.Error(err)
 	}

@@ -43,7 +43,7 @@ type Standing struct {
 	Credentials   *time.Time `json:"credentials_expire,omitempty"`
 	TokenObtained *time.Time `json:"token_obtained,omitempty"`
 	Token         *time.Time `json:"token_expires,omitempty"`
-	// The last try, if it failed.
+	// The last try, if it failed, or what is still awaited.
 	FailedAt *time.Time `json:"failed_at,omitempty"`
 	Error    string     `json:"error,omitempty"`
 	Hint     string     `json:"hint,omitempty"`
@@ -104,7 +104,8 @@ func (d *Daemon) status(g *generation) Status {
 }
 
 func (k *keeper) standing() Standing {
-	s := Standing{Profile: k.name, Role: k.role, Ready: k.ready() == nil}
+	waiting := k.ready()
+	s := Standing{Profile: k.name, Role: k.role, Ready: waiting == nil}
 	for _, what := range []kind{kindToken, kindCredentials, kindAssertion} {
 		t := k.tried[what].tally()
 		if t.failure.Err != nil {
@@ -127,6 +128,9 @@ func (k *keeper) standing() Standing {
 			s.FailedAt = nil
 			s.fail(err)
 		}
+	}
+	if waiting != nil && s.Error == "" {
+		s.fail(waiting)
 	}
 	return s
 }

@@ -34,6 +34,7 @@ func TestScripts(t *testing.T) {
 			"requests":    requests,
 			"atleast":     atLeast,
 			"appears":     appears,
+			"succeeds":    succeeds,
 			"fault":       fault,
 			"mend":        mend,
 			"parallel":    parallel,
@@ -110,6 +111,11 @@ func appears(ts *testscript.TestScript, _ bool, args []string) {
 			return err == nil
 		})
 	}
+}
+
+// succeeds COMMAND…: it is going to succeed, and what it said then is what is looked at.
+func succeeds(ts *testscript.TestScript, _ bool, args []string) {
+	soon(ts, strings.Join(args, " "), func() bool { return ts.Exec(args[0], args[1:]...) == nil })
 }
 
 // soon waits for what is about to happen.
