@@ -185,7 +185,9 @@ func (m *memory) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.bodies, m.header = append(m.bodies, body), response.Header
+	if response.StatusCode == http.StatusOK { // the SDK asks again after a refusal, which the answers in memory have none of
+		m.bodies, m.header = append(m.bodies, body), response.Header
+	}
 	response.Body = io.NopCloser(bytes.NewReader(body))
 	return response, nil
 }

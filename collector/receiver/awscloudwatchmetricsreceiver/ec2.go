@@ -31,12 +31,16 @@ type instanceTag struct {
 	Value string `xml:"value"`
 }
 
+// The names of the roots tell an answer of EC2 from a page of whoever else answers with 200:
+// no instances would be read from that without an error.
 type instancesAnswer struct {
+	XMLName   xml.Name   `xml:"DescribeInstancesResponse"`
 	Instances []instance `xml:"reservationSet>item>instancesSet>item"`
 	Next      string     `xml:"nextToken"`
 }
 
 type statusAnswer struct {
+	XMLName  xml.Name         `xml:"DescribeInstanceStatusResponse"`
 	Statuses []instanceStatus `xml:"instanceStatusSet>item"`
 	Next     string           `xml:"nextToken"`
 }
@@ -49,6 +53,7 @@ type instanceStatus struct {
 }
 
 type regionsAnswer struct {
+	XMLName xml.Name `xml:"DescribeRegionsResponse"`
 	Regions []string `xml:"regionInfo>item>regionName"`
 }
 
@@ -57,7 +62,7 @@ func (e ec2) instances(ctx context.Context, tags map[string][]string, states []s
 	var all []instance
 	err := e.pages(ctx, opInstances, filters(tags, states), func(body []byte) (string, error) {
 		var page instancesAnswer
-		err := page.read(body)
+		err := xml.Unmarshal(body, &page) //nolint:gosec // texts and lists of them, which encoding/xml bounds
 		all = append(all, page.Instances...)
 		return page.Next, err
 	})
@@ -69,7 +74,7 @@ func (e ec2) statuses(ctx context.Context) ([]instanceStatus, error) {
 	var all []instanceStatus
 	err := e.pages(ctx, opInstanceStatus, url.Values{}, func(body []byte) (string, error) {
 		var page statusAnswer
-		err := page.read(body)
+		err := xml.Unmarshal(body, &page) //nolint:gosec // texts and lists of them, which encoding/xml bounds
 		all = append(all, page.Statuses...)
 		return page.Next, err
 	})
