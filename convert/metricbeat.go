@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/keyless-id/keyless/internal/pattern"
 	"github.com/keyless-id/keyless/internal/yamltree"
@@ -142,6 +143,9 @@ func (o *output) beatTimes(d *draft, line func(string, ...any)) {
 		granularity := o.text(d, "data_granularity")
 		line("  collection_interval: %s", scalar(period))
 		line("  period: %s", scalar(cmp.Or(granularity, period)))
+		if every, err := time.ParseDuration(period); err == nil && every < 15*time.Minute {
+			d.note(o.below("period"), "is kept, and it is what AWS bills: collection_interval: 15m brings the same points later, and for less")
+		}
 	}
 	if latency := o.text(d, "latency"); latency != "" {
 		line("  delay: %s", scalar(latency))

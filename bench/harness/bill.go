@@ -98,7 +98,7 @@ func (r *section) fleetBill(ctx context.Context, s settings, kind string, each i
 	r.rows = append(r.rows, theirs.row(kind+", Metricbeat, with or without a filter", theirs))
 	const tenth = ", tags: {env: [prod]}"
 	for _, w := range []way{
-		{"as in the guide: every 15 minutes", "", 15},
+		{"by default, every 15 minutes", "", 15},
 		{"every 5 minutes", "", 5},
 		{"every 5 minutes, `minimal`", ", profile: minimal", 5},
 		{"Metricbeat's metrics, every 15 minutes", ", profile: metricbeat", 15},
@@ -112,7 +112,7 @@ func (r *section) fleetBill(ctx context.Context, s settings, kind string, each i
 		ours := poll.times(60 / w.minutes)
 		r.rows = append(r.rows, ours.row(kind+", "+w.what, theirs))
 		if w.minutes == 15 && w.ec2 == "" {
-			r.compare(kind+", as in the guide", ours, theirs, 0.6)
+			r.compare(kind+", "+w.what, ours, theirs, 0.6)
 		}
 		if w.ec2 == tenth {
 			r.compare(kind+", "+w.what, ours, theirs, 0.1)

@@ -147,7 +147,7 @@ func createDefaultConfig() *Config {
 	client.Timeout = 30 * time.Second
 	return &Config{
 		ClientConfig:  client,
-		Metrics:       MetricsConfig{CollectionInterval: 5 * time.Minute, Period: 5 * time.Minute, Delay: 5 * time.Minute, Protocol: protocolCBOR},
+		Metrics:       MetricsConfig{CollectionInterval: 15 * time.Minute, Period: 5 * time.Minute, Delay: 5 * time.Minute, Protocol: protocolCBOR},
 		EC2:           EC2Config{Profile: profileStandard, States: []string{"running"}, Refresh: 5 * time.Minute},
 		Lookback:      time.Hour,
 		MaxBackfill:   24 * time.Hour,

@@ -31,6 +31,13 @@ func must(tb testing.TB, err error) {
 	}
 }
 
+// What is billed is the asking, not the points.
+func TestByDefaultPointsOfFiveMinutesAreReadThreeAtATime(t *testing.T) {
+	if m := createDefaultConfig().Metrics; m.CollectionInterval != 15*time.Minute || m.Period != 5*time.Minute {
+		t.Errorf("%+v", m)
+	}
+}
+
 func TestEveryOptionIsRead(t *testing.T) {
 	got, err := configFrom(t, "aws_cloudwatch_metrics/all")
 	must(t, err)

@@ -80,7 +80,7 @@ func (c *Config) planOf(l load) plan {
 		p.Optional, all = false, core
 	}
 	for p.Interval < longest && !fits(all, p.Interval, perHour) {
-		p.Interval = min(longest, p.Interval+c.Metrics.CollectionInterval)
+		p.Interval = min(longest, p.Interval+c.Metrics.Period)
 	}
 	p.Scarce = !fits(all, p.Interval, perHour)
 	return p

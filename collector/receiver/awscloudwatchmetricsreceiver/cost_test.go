@@ -312,7 +312,7 @@ func TestTheEstimateIsATable(t *testing.T) {
 	want := `receiver                    aws_cloudwatch_metrics/all
 accounts x regions          2
 resources                   2000
-poll every                  20m0s, not 5m0s, for the budget
+poll every                  20m0s, not 15m0s, for the budget
 metrics requested per poll  18000
 DescribeInstanceStatus per poll  2
 `

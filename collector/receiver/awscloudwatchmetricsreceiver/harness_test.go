@@ -216,8 +216,10 @@ func fleet(name string, n int, d sandbox.Delivery) sandbox.Region {
 	}}
 }
 
+// configOf polls as often as there is a point, which is where most can go wrong.
 func configOf(change ...func(*Config)) *Config {
 	c := createDefaultConfig()
+	c.Metrics.CollectionInterval = 5 * time.Minute
 	keyless, file := component.MustNewID("keyless"), component.MustNewID("file_storage")
 	c.CredentialsProvider, c.Storage = &keyless, &file
 	c.Regions, c.EC2.Enabled = []string{"eu-west-1"}, true
