@@ -28,7 +28,7 @@ type sender struct {
 	Failed   float64 `json:"failed,omitempty"`         // of these
 	Rejected float64 `json:"rejected,omitempty"`       // when the queue was full
 	Retried  float64 `json:"retried,omitempty"`        // documents, each time
-	Dead     float64 `json:"dead_lettered,omitempty"`  // documents that will never be taken
+	Dead     float64 `json:"dead_lettered,omitempty"`  // documents or rows that will never be taken
 	Queue    float64 `json:"queue"`                    // in what the queue counts: requests, items or bytes
 	Capacity float64 `json:"queue_capacity,omitempty"` // zero: it has no queue
 	Holding  []held  `json:"holding,omitempty"`
@@ -149,7 +149,7 @@ func (s *sender) add(name string, sample exposition.Sample) {
 		s.Holding = append(s.Holding, held{sample.Labels["code"], cmp.Or(sample.Labels["stream"], sample.Labels["host"]), sample.Value})
 	case name == "elasticsearch_documents" && sample.Labels["outcome"] == "retried":
 		s.Retried += sample.Value
-	case name == "elasticsearch_documents" && sample.Labels["outcome"] == "dead_lettered":
+	case name == "elasticsearch_documents" && sample.Labels["outcome"] == "dead_lettered", name == "azure_logs_ingestion_rows_dead_lettered":
 		s.Dead += sample.Value
 	case strings.HasPrefix(name, "sent_"):
 		s.Sent += sample.Value

@@ -16,6 +16,7 @@ otelcol_exporter_sent_metric_points_total{exporter="debug"} 7
 otelcol_exporter_send_failed_log_records{exporter="azure_logs_ingestion"} 3
 otelcol_exporter_enqueue_failed_log_records{exporter="azure_logs_ingestion"} 2
 otelcol_exporter_azure_logs_ingestion_held{exporter="azure_logs_ingestion",dcr="dcr-1",stream="Custom-A",code="403"} HELD
+otelcol_exporter_azure_logs_ingestion_rows_dead_lettered{exporter="azure_logs_ingestion",dcr="dcr-1",stream="Custom-A",code="400"} 5
 otelcol_process_uptime 60
 otelcol_receiver_accepted_log_records{receiver="otlp"} 9
 `
@@ -34,7 +35,7 @@ func ask(t *testing.T, text string, args ...string) (code int, stdout, stderr st
 func TestTheStatusOfACollectorIsReadableAtAGlance(t *testing.T) {
 	code, stdout, stderr := ask(t, strings.ReplaceAll(telling, "HELD", "0"))
 	want := "✓ collector, up 1m0s\n" +
-		"  ✓ azure_logs_ingestion 1200 sent (20/s), 3 failed, 2 rejected by the full queue, queue 250 of 1000 (25%)\n" +
+		"  ✓ azure_logs_ingestion 1200 sent (20/s), 3 failed, 2 rejected by the full queue, 5 dead letters, queue 250 of 1000 (25%)\n" +
 		"  ✓ debug 7 sent (0.117/s)\n"
 	if code != exitOK || stdout != want || stderr != "" {
 		t.Errorf("%d\n%s\nwant\n%s\n%s", code, stdout, want, stderr)
@@ -57,18 +58,21 @@ otelcol_exporter_elasticsearch_documents_total{exporter="elasticsearch",outcome=
 otelcol_exporter_elasticsearch_documents_total{exporter="elasticsearch",outcome="retried"} 12
 otelcol_exporter_elasticsearch_documents_total{exporter="elasticsearch",outcome="dead_lettered"} 2
 otelcol_exporter_elasticsearch_held{exporter="elasticsearch",code="429"} HELD
-otelcol_receiver_aws_cloudwatch_metrics_points_total 900
-otelcol_receiver_aws_cloudwatch_metrics_queries_total 1000
-otelcol_receiver_aws_cloudwatch_metrics_throttled_total{operation="GetMetricData",account="111122223333",region="eu-west-1"} 3
-otelcol_receiver_aws_cloudwatch_metrics_throttled_total{operation="GetMetricData",account="111122223333",region="us-east-1"} 4
-otelcol_receiver_aws_cloudwatch_metrics_failed_total{account="111122223333",region="us-east-1"} 1
-otelcol_receiver_aws_cloudwatch_metrics_budget_left LEFT
+otelcol_receiver_aws_cloudwatch_metrics_points_total{receiver="aws_cloudwatch_metrics"} 900
+otelcol_receiver_aws_cloudwatch_metrics_queries_total{receiver="aws_cloudwatch_metrics"} 1000
+otelcol_receiver_aws_cloudwatch_metrics_throttled_total{operation="GetMetricData",account="111122223333",region="eu-west-1",receiver="aws_cloudwatch_metrics"} 3
+otelcol_receiver_aws_cloudwatch_metrics_throttled_total{operation="GetMetricData",account="111122223333",region="us-east-1",receiver="aws_cloudwatch_metrics"} 4
+otelcol_receiver_aws_cloudwatch_metrics_failed_total{account="111122223333",region="us-east-1",receiver="aws_cloudwatch_metrics"} 1
+otelcol_receiver_aws_cloudwatch_metrics_budget_left{receiver="aws_cloudwatch_metrics"} LEFT
+otelcol_receiver_aws_cloudwatch_metrics_points_total{receiver="aws_cloudwatch_metrics/2"} 7
+otelcol_receiver_aws_cloudwatch_metrics_queries_total{receiver="aws_cloudwatch_metrics/2"} 8
 `
 
 func TestTheWayFromCloudWatchToElasticsearchIsTold(t *testing.T) {
 	code, stdout, _ := ask(t, strings.NewReplacer("HELD", "0", "LEFT", "400").Replace(metering))
 	want := "  ✓ elasticsearch 900 sent, 12 sent again, 2 dead letters\n" +
-		"  ✓ aws_cloudwatch_metrics 900 points of 1000 queries, 7 requests throttled, 1 parts failed, 400 queries left in the budget\n"
+		"  ✓ aws_cloudwatch_metrics 900 points of 1000 queries, 7 requests throttled, 1 parts failed, 400 queries left in the budget\n" +
+		"  ✓ aws_cloudwatch_metrics/2 7 points of 8 queries\n"
 	if code != exitOK || !strings.HasSuffix(stdout, want) {
 		t.Errorf("%d\n%s\nwant\n%s", code, stdout, want)
 	}

@@ -63,7 +63,7 @@ func (r *report) throttled(ctx context.Context, s *stream) {
 }
 
 func (r *report) buried(ctx context.Context, s *stream, code string, rows int) {
-	r.telemetry.ExporterAzureLogsIngestionRowsDeadLettered.Add(ctx, int64(rows), where(s, attribute.String("code", code)))
+	r.telemetry.ExporterAzureLogsIngestionRowsDeadLettered.Add(ctx, int64(rows), where(s, attribute.String("code", code), attribute.String("exporter", r.exporter)))
 }
 
 func (r *report) truncated(ctx context.Context, fields int) {

@@ -267,20 +267,26 @@ func (r running) counted(t *testing.T, name string) float64 {
 	if err != nil {
 		return 0
 	}
-	var sum float64
 	switch data := m.Data.(type) {
 	case metricdata.Sum[int64]:
-		for _, p := range data.DataPoints {
-			sum += float64(p.Value)
-		}
+		return added(t, data.DataPoints)
 	case metricdata.Sum[float64]:
-		for _, p := range data.DataPoints {
-			sum += p.Value
-		}
+		return added(t, data.DataPoints)
 	case metricdata.Gauge[int64]:
-		for _, p := range data.DataPoints {
-			sum += float64(p.Value)
+		return added(t, data.DataPoints)
+	}
+	t.Fatalf("%s: %T", name, m.Data)
+	return 0
+}
+
+// added are points that all say which receiver's they are.
+func added[N int64 | float64](t *testing.T, points []metricdata.DataPoint[N]) (sum float64) {
+	t.Helper()
+	for _, p := range points {
+		if of, _ := p.Attributes.Value("receiver"); !strings.HasPrefix(of.AsString(), "aws_cloudwatch_metrics") {
+			t.Errorf("a point of %q", of.AsString())
 		}
+		sum += float64(p.Value)
 	}
 	return sum
 }

@@ -59,7 +59,7 @@ func newPoller(set receiver.Settings, c *Config, next consumer.Metrics) (*poller
 		return nil, err
 	}
 	return &poller{
-		config: c, settings: set, logger: set.Logger, next: next, obs: obs, telemetry: telemetry, report: &report{telemetry},
+		config: c, settings: set, logger: set.Logger, next: next, obs: obs, telemetry: telemetry, report: &report{telemetry, set.ID.String()},
 		allowance: &allowance{PerHour: c.Budget.perHour() / float64(c.Shard.Count)},
 	}, nil
 }
