@@ -106,7 +106,7 @@ func fleetPoll(ctx context.Context, s settings) (section, error) {
 		title: "Metrics of a fleet",
 		method: "keyless-collector polls nine metrics of each m5.large once a minute from the sandbox, thirteen points of a minute each time of which one is new, and asks EC2 for the instances and their status, with the cursor on disk; the first poll does not count. CPU is the kernel's account of the whole " +
 			"program from the end of a poll to the end of the next. Beside it aws-sdk-go-v2's clients make the same requests and decode the same answers, which they have in memory. " +
-			"The line is go test -bench of the receiver's package: a poll without the network.",
+			"The line is go test -bench of the receiver's package: the CPU of a poll without the network.",
 		head: []string{"", "CPU of a poll", "peak of memory"},
 	}
 	n := max(int(10_000*s.scale), 100)
@@ -178,7 +178,7 @@ func (f *fleet) sdk(s settings) (alone, both time.Duration, err error) {
 	return time.Duration(micros[0]) * time.Microsecond, time.Duration(micros[1]) * time.Microsecond, nil
 }
 
-var pollLine = regexp.MustCompile(`(?m)^BenchmarkPoll/(\d+)(?:-\d+)?\s+\d+\s+([0-9.]+) ns/op`)
+var pollLine = regexp.MustCompile(`(?m)^BenchmarkPoll/(\d+)(?:-\d+)?\s.*\s([0-9.]+) cpu-ms/op`)
 
 // line: what a poll takes of fleets of several sizes.
 func (r *section) line(ctx context.Context, s settings) error {
@@ -192,8 +192,8 @@ func (r *section) line(ctx context.Context, s settings) error {
 		}
 		for _, found := range pollLine.FindAllStringSubmatch(string(out), -1) {
 			size, _ := strconv.Atoi(found[1]) // the pattern has looked at both
-			ns, _ := strconv.ParseFloat(found[2], 64)
-			times[size] = append(times[size], ns)
+			ms, _ := strconv.ParseFloat(found[2], 64)
+			times[size] = append(times[size], ms)
 		}
 	}
 	sizes := []int{1000, 2500, 5000, 7500, 10_000}
@@ -202,9 +202,9 @@ func (r *section) line(ctx context.Context, s settings) error {
 		if len(times[size]) == 0 {
 			return fmt.Errorf("no result of BenchmarkPoll/%d", size)
 		}
-		each[i] = median(times[size]) / 1e6
+		each[i] = median(times[size])
 	}
-	r.plot = plot{x: "instances", y: "ms a poll", at: sizes, values: each}
+	r.plot = plot{x: "instances", y: "ms of CPU a poll", at: sizes, values: each}
 	last := len(sizes) - 1
 	r.goals = append(r.goals, goal{
 		what: "a poll of 10000 instances, to ten of 1000", got: each[last] / each[0] / 10, limit: 1.25, unit: "×",
